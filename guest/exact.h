@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The exact clock, inside the guest. Under QEMU's icount the guest's counter advances by one for each
+ * instruction executed, so the difference of two readings is a number of instructions, the same on
+ * every machine. On other clocks the same program gives ticks of that clock.
+ *
+ * A benchmark is a table of operations; main() of a bench_*.c returns exact_main(argc, argv, ops, n).
+ * For each operation: open(), EXACT_WARMUP calls of run(), EXACT_SAMPLES timed calls, close(). One JSON
+ * object per operation goes to standard output, a line each:
+ *
+ *   {"op":"SET","floor":"NOP","samples":4000,"mode":653,"at_mode":3998,"mean":653.02,
+ *    "min":653,"p50":653,"p99":653,"max":1211,"histogram":[[653,3998],[1211,2]]}
+ *
+ * The three floors (empty loop, getpid, ENOTTY on /dev/null) are measured by exact_main() itself and come first,
+ * named "empty", "syscall", "enotty". Figures are raw: the host subtracts.
+ *
+ * With --trace, each operation is run EXACT_TRACED times between calls of exact_mark() while the host records
+ * every executed address; the control port carries, line by line, "trace NAME" / "ok" before and "done" / "ok" after.
+ * "mark ADDRESS" is said once first.
+ */
+#ifndef CDEVLAB_EXACT_H
+#define CDEVLAB_EXACT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define EXACT_WARMUP	200
+#define EXACT_SAMPLES	4000
+#define EXACT_TRACED	16
+
+/**
+ * struct exact_op - one operation to measure
+ * @name:	what a person reads, e.g. "SET"; unique in the table
+ * @floor:	name of the operation or built-in floor to subtract, NULL: "enotty"
+ * @open:	prepares (descriptors, reader thread); returns 0 or -errno, -EOPNOTSUPP: not offered, skipped
+ * @run:	does the operation once; must not allocate, print or fault
+ * @check:	after the samples: 0 if the operations had their effect, else -errno; may be NULL
+ * @close:	undoes @open; may be NULL
+ * @spread:	true when the distribution, not the mode, is the result (a wake-up of another task)
+ */
+struct exact_op {
+	const char *name;
+	const char *floor;
+	int (*open)(const char *node);
+	void (*run)(void);
+	int (*check)(void);
+	void (*close)(void);
+	bool spread;
+};
+
+/* exact_main - measures all operations on $CDEVLAB_NODE or --node PATH; returns an exit status. */
+int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops);
+
+#endif
