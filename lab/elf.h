@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What an object file says: module information, symbols, sizes, source lines (libelf, libdw). */
+#ifndef CDEVLAB_ELF_H
+#define CDEVLAB_ELF_H
+
+#include "util.h"
+
+/* All functions return 0 or -errno (-ENOENT: not there, -EINVAL: no ELF file) and print nothing. */
+
+/* Values of a .modinfo key ("depends", "vermagic", "parm"), in file order; .ko or .ko.xz. */
+int elf_modinfo(const char *ko, const char *key, struct strv *values);
+
+struct elf_sizes {
+	unsigned long text, data, bss, rodata;	/* bytes in allocated sections */
+	unsigned int functions;
+};
+int elf_module_sizes(const char *ko, struct elf_sizes *sizes);
+
+struct elf_symbol {
+	char *name;
+	unsigned long section_offset;	/* in its section */
+	unsigned long size;
+	char *section;			/* ".text", ".init.text" */
+};
+/* Function symbols of all executable sections, sorted by section and offset. */
+int elf_functions(const char *ko, struct elf_symbol **symbols, size_t *n);
+void elf_functions_free(struct elf_symbol *symbols, size_t n);
+
+/**
+ * elf_source_line() - file:line of an address in a module
+ * @function, @offset: as in a trace: vgpio_ioctl+0x1c
+ * @where:	"vgpio.c:123" (a new string); "vgpio.h:20 (inlined into vgpio.c:123)" for inlined code
+ */
+int elf_source_line(const char *ko, const char *function, unsigned long offset, char **where);
+
+/* Address of a symbol in an executable (for the exact clock's mark), absolute. */
+int elf_symbol_address(const char *file, const char *name, unsigned long *address);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Guests under QEMU: started, watched, ended. One poll loop serves all that run at once.
+ */
+#ifndef CDEVLAB_VM_H
+#define CDEVLAB_VM_H
+
+#include "kernel.h"
+#include "proc.h"
+
+/* How a guest ended. */
+enum vm_end {
+	VM_CLEAN,	/* END record, power off */
+	VM_PANIC,	/* the kernel log has a panic (oops=panic is set) */
+	VM_HANG,	/* the deadline passed */
+	VM_LOST,	/* powered off or reset without END and without a panic */
+	VM_QEMU_FAILED,	/* QEMU could not start, or was killed by somebody else */
+	VM_STOPPED,	/* by us: interrupt, or on_line asked for it */
+};
+const char *vm_end_name(enum vm_end end);
+
+struct vm;
+
+/**
+ * struct vm - one guest
+ * @kernel, @initrd_fd: what to boot
+ * @label:	for messages: "vgpio on debian:bookworm/amd64"
+ * @exact:	the exact clock (icount, one CPU, no KVM)
+ * @trace:	with @exact: a control port whose "trace NAME" lines switch recording of executed addresses on
+ * @shell:	the console is ours, no results port
+ * @cpus, @memory_mb: 0: 2 CPUs (1 if @exact), 256 MB
+ * @timeout_s:	deadline from the start; 0: 120
+ * @idle_s:	also end as hung when neither port said anything for that long; 0: off
+ * @append:	more for the kernel command line, or NULL
+ * @on_line:	a line of the results port
+ * @on_log:	a line of the kernel log (it is collected in @log as well)
+ * @on_trace:	a recorded piece ended: the file holds QEMU's exec log of operation @name
+ */
+struct vm {
+	const struct kernel *kernel;
+	int initrd_fd;
+	const char *label;
+	bool exact, trace, shell;
+	int cpus, memory_mb, timeout_s, idle_s;
+	const char *append;
+	void (*on_line)(struct vm *vm, const char *line);
+	void (*on_log)(struct vm *vm, const char *line);
+	void (*on_trace)(struct vm *vm, const char *name, const char *exec_log_path);
+	void *ctx;
+
+	/* results */
+	enum vm_end end;
+	struct buf log;		/* the kernel log, whole, CRs removed */
+	char *why;		/* QEMU's message or reason, or NULL */
+	char *accel;		/* "kvm" or "tcg" */
+	char *command;		/* the line that boots it, to show (initrd and ports by name) */
+	double ready_s;		/* from start to READY; 0: never */
+	double seconds;		/* from start to end */
+	struct vm_state *state;	/* of the running guest; private */
+};
+
+/**
+ * vm_run() - runs guests, @at_once of them side by side (0: one per processor)
+ * Each vm's end says how it went; the return value is only about us: LAB_OK, LAB_INTERRUPTED, LAB_CANNOT
+ * (no QEMU). With lab_options.dry_run the commands are printed and nothing runs.
+ */
+enum lab_exit vm_run(struct vm *vms, size_t n, size_t at_once);
+void vm_free(struct vm *vm);
+/* "QEMU emulator version 7.2.22 (Debian ...)" of that architecture's QEMU; a new string, or NULL. */
+char *vm_qemu_version(const struct arch *arch);
+/* True when KVM was probed (once, remembered in the cache) and boots @k; says so with -v. */
+bool vm_kvm_works(const struct kernel *k);
+
+#endif
