@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "boot.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../guest/protocol.h"
+#include "elf.h"
+#include "initramfs.h"
+
+#define LOAD_TIMEOUT_S 30
+
+/* --- modules of the stock kernel that the guest needs before it can talk --- */
+
+static struct {
+	const char *name;
+	char *path;
+} wanted;
+
+static int match_module(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	const char *base = path + ftw->base;
+
+	(void)st;
+	if (type != FTW_F || !str_ends(base, ".ko"))
+		return 0;
+	for (size_t i = 0;; i++) {
+		char c = base[i] == '-' ? '_' : base[i], w = wanted.name[i];
+
+		if (!w && c == '.') {
+			wanted.path = xstrdup(path);
+			return 1;
+		}
+		if (c != w)
+			return 0;
+	}
+}
+
+static char *stock_module(const struct kernel *k, const char *name)
+{
+	wanted.name = name;
+	wanted.path = NULL;
+	if (k->stock_modules)
+		nftw(k->stock_modules, match_module, 16, FTW_PHYS);
+	return wanted.path;
+}
+
+static enum lab_exit add_stock(struct boot *b, const char *name, int depth)
+{
+	_cleanup_free_ char *path = stock_module(b->vm.kernel, name);
+	_cleanup_free_ char *to = xasprintf("/lab/stock/%s.ko", name);
+	struct strv depends = {}, names = {};
+	enum lab_exit ret = LAB_OK;
+
+	if (strv_has(&b->modules, to))
+		return LAB_OK;
+	if (!path)
+		return lab_fail(LAB_CANNOT, "fetch it again: cdevlab kernel fetch --update",
+				"the kernel %s has no module %s", b->vm.kernel->name, name);
+	elf_modinfo(path, "depends", &depends);
+	for (size_t i = 0; i < depends.n; i++)
+		strv_split(&names, depends.v[i], ",");
+	for (size_t i = 0; i < names.n && !ret && depth < 16; i++)
+		ret = add_stock(b, names.v[i], depth + 1);
+	if (!ret) {
+		initramfs_file(b->fs, to, 0644, path);
+		strv_add(&b->modules, to);
+		buf_printf(&b->plan, "module %s\n", to);
+	}
+	strv_free(&depends);
+	strv_free(&names);
+	return ret;
+}
+
+/* --- what the guest answers --- */
+
+static void on_line(struct vm *vm, const char *line)
+{
+	struct boot *b = vm->ctx;
+	struct strv words = {};
+
+	if (str_starts(line, "| ") || str_starts(line, "! ")) {
+		if (b->running) {
+			struct buf *to = line[0] == '|' ? &b->running->out : &b->running->err;
+
+			buf_puts(to, line + 2);
+			buf_puts(to, "\n");
+		}
+		return;
+	}
+	strv_split(&words, line, " ");
+	if (words.n >= 2 && !strcmp(words.v[0], "JOB")) {
+		for (size_t i = 0; i < b->n; i++) {
+			if (strcmp(b->jobs[i].name, words.v[1]))
+				continue;
+			b->running = &b->jobs[i];
+			b->running->begun = true;
+			lab_stage("test", "%s: %s", vm->label, words.v[1]);
+		}
+	} else if (words.n >= 4 && !strcmp(words.v[0], "EXIT") && b->running) {
+		const char *why = strstr(line, words.v[3]) + strlen(words.v[3]);
+
+		b->running->ended = true;
+		b->running->status = xstrdup(words.v[2]);
+		b->running->ms = atof(words.v[3]);
+		if (*why)
+			b->running->why = xstrdup(why + 1);
+		b->running = NULL;
+	} else if (words.n && !strcmp(words.v[0], "END")) {
+		b->end_seen = true;
+	}
+	strv_free(&words);
+}
+
+static void on_log(struct vm *vm, const char *line)
+{
+	if (lab_options.verbose > 1)
+		lab_verbose("%s | %s", vm->label, line);
+}
+
+enum lab_exit boot_init(struct boot *b, const struct kernel *k)
+{
+	enum lab_exit ret;
+
+	*b = (struct boot){.vm = {.kernel = k, .initrd_fd = -1}};
+	b->vm.timeout_s = lab_options.timeout_s;
+	b->vm.on_line = on_line;
+	b->vm.on_log = on_log;
+	ret = build_guest_tools(k->arch, &b->tools);
+	if (ret)
+		return ret;
+	b->fs = initramfs_new();
+	initramfs_file(b->fs, "/init", 0755, b->tools.agent);
+	initramfs_node(b->fs, "/dev/console", 0600, 5, 1);
+	initramfs_symlink(b->fs, BIN_DIR "/insmod", "/init");
+	initramfs_symlink(b->fs, BIN_DIR "/rmmod", "/init");
+	initramfs_symlink(b->fs, BIN_DIR "/symbols", "/init");
+	if (kernel_config(k, "VIRTIO_PCI") == 'm')
+		ret = add_stock(b, "virtio_pci", 0);
+	if (!ret && kernel_config(k, "VIRTIO_CONSOLE") == 'm')
+		ret = add_stock(b, "virtio_console", 0);
+	return ret;
+}
+
+bool boot_has_module(const struct boot *b, const char *name)
+{
+	return strv_has(&b->modules, name);
+}
+
+void boot_add_file(struct boot *b, const char *guest_path, const char *host_path)
+{
+	initramfs_file(b->fs, guest_path, 0755, host_path);
+}
+
+static const struct module *module_of(const struct built *built, const char *name)
+{
+	for (size_t i = 0; i < built->n; i++)
+		if (!strcmp(built->modules[i].name, name))
+			return &built->modules[i];
+	return NULL;
+}
+
+/* What driver.ini says of a module, for the conformance suite. */
+static void add_conf(struct boot *b, const struct driver *d, const struct module *m)
+{
+	_cleanup_free_ char *path = xasprintf(CONFORM_DIR "/%s.conf", m->name);
+	struct buf conf = {};
+
+	buf_puts(&conf, "");
+	if (d->node) {
+		_cleanup_free_ char *node = str_replace(d->node, "%m", m->name);
+
+		buf_printf(&conf, "node=%s\n", node);
+	}
+	if (d->mode)
+		buf_printf(&conf, "mode=%s\n", d->mode);
+	if (d->event)
+		buf_printf(&conf, "event=%s\n", d->event);
+	if (d->params)
+		buf_printf(&conf, "param=%s\n", d->params);
+	for (size_t i = 0; i < d->args.n; i++)
+		buf_printf(&conf, "arg.%s\n", d->args.v[i]);
+	if (conf.n)
+		initramfs_data(b->fs, path, 0644, conf.s, conf.n);
+	buf_free(&conf);
+}
+
+static void add_programs(struct boot *b, const struct built *built)
+{
+	const struct strv *const lists[] = {&built->tests, &built->benches, &built->clients};
+	_cleanup_free_ char *conform = xasprintf(BIN_DIR "/conform-%s", built->driver->name);
+
+	if (strv_has(&b->built, built->dir))
+		return;
+	strv_add(&b->built, built->dir);
+	initramfs_file(b->fs, conform, 0755, built->conform);
+	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
+		for (size_t i = 0; i < lists[l]->n; i++) {
+			_cleanup_free_ char *to = xasprintf(BIN_DIR "/%s", lists[l]->v[i]);
+			_cleanup_free_ char *from = xasprintf("%s/bin/%s", built->dir, lists[l]->v[i]);
+
+			initramfs_file(b->fs, to, 0755, from);
+		}
+	}
+}
+
+void boot_add_module(struct boot *b, const struct built *built, const struct module *m)
+{
+	_cleanup_free_ char *to = xasprintf(MODULES_DIR "/%s.ko", m->name);
+
+	if (strv_has(&b->modules, m->name))
+		return;
+	strv_add(&b->modules, m->name);
+	for (size_t i = 0; i < m->needs.n; i++)
+		boot_add_module(b, built, module_of(built, m->needs.v[i]));
+	initramfs_file(b->fs, to, 0644, m->ko);
+	add_conf(b, built->driver, m);
+	add_programs(b, built);
+}
+
+struct job *boot_add_job(struct boot *b, const char *module, const char *name, int timeout_s)
+{
+	struct job *j;
+
+	b->jobs = xrealloc(b->jobs, b->n + 1, sizeof(*b->jobs));
+	j = &b->jobs[b->n++];
+	*j = (struct job){.timeout_s = timeout_s};
+	j->name = xasprintf("%s/%s", module, name);
+	j->module = xstrdup(module);
+	strv_addf(&j->env, ENV_MODULE "=%s", module);
+	strv_addf(&j->env, ENV_TEST "=%s", j->name);
+	return j;
+}
+
+void boot_load_early(struct boot *b, const struct module *m)
+{
+	for (size_t i = 0; i < m->needs.n; i++)
+		buf_printf(&b->plan, "module " MODULES_DIR "/%s.ko\n", m->needs.v[i]);
+	buf_printf(&b->plan, "module " MODULES_DIR "/%s.ko\n", m->name);
+}
+
+void boot_add_load(struct boot *b, const struct built *built, const struct module *m)
+{
+	struct job *j;
+
+	for (size_t i = 0; i < m->needs.n; i++) {
+		_cleanup_free_ char *name = xasprintf("load %s", m->needs.v[i]);
+
+		for (char *c = name; *c; c++)
+			*c = *c == ' ' ? '-' : *c;
+		j = boot_add_job(b, m->name, name, LOAD_TIMEOUT_S);
+		strv_add(&j->argv, "insmod");
+		strv_addf(&j->argv, MODULES_DIR "/%s.ko", m->needs.v[i]);
+	}
+	j = boot_add_job(b, m->name, "load", LOAD_TIMEOUT_S);
+	strv_add(&j->argv, "insmod");
+	strv_addf(&j->argv, MODULES_DIR "/%s.ko", m->name);
+	if (built->driver->params)
+		strv_split(&j->argv, built->driver->params, " ");
+}
+
+void boot_add_unload(struct boot *b, const struct module *m)
+{
+	struct job *j = boot_add_job(b, m->name, "unload", LOAD_TIMEOUT_S);
+
+	strv_add(&j->argv, "rmmod");
+	strv_add(&j->argv, m->name);
+	for (size_t i = m->needs.n; i-- > 0;)
+		strv_add(&j->argv, m->needs.v[i]);
+}
+
+struct job *boot_find_job(const struct boot *b, const char *module, const char *name)
+{
+	_cleanup_free_ char *full = xasprintf("%s/%s", module, name);
+
+	for (size_t i = 0; i < b->n; i++)
+		if (!strcmp(b->jobs[i].name, full))
+			return &b->jobs[i];
+	return NULL;
+}
+
+static void put_word(struct buf *b, const char *s)
+{
+	buf_puts(b, " ");
+	for (; *s; s++) {
+		if ((unsigned char)*s <= 0x20 || (unsigned char)*s > 0x7e || *s == '%')
+			buf_printf(b, "%%%02X", (unsigned char)*s);
+		else
+			buf_add(b, s, 1);
+	}
+}
+
+static enum lab_exit write_initramfs(struct boot *b)
+{
+	size_t size;
+
+	for (size_t i = 0; i < b->n; i++) {
+		const struct job *j = &b->jobs[i];
+
+		buf_puts(&b->plan, "job");
+		put_word(&b->plan, j->name);
+		buf_printf(&b->plan, " %d", j->timeout_s);
+		for (size_t k = 0; k < j->env.n; k++)
+			put_word(&b->plan, j->env.v[k]);
+		buf_puts(&b->plan, " --");
+		for (size_t k = 0; k < j->argv.n; k++)
+			put_word(&b->plan, j->argv.v[k]);
+		buf_puts(&b->plan, "\n");
+	}
+	if (b->vm.shell)
+		buf_puts(&b->plan, "shell\n");
+	buf_puts(&b->plan, "");
+	initramfs_data(b->fs, PLAN_PATH, 0644, b->plan.s, b->plan.n);
+	return initramfs_finish(b->fs, &b->vm.initrd_fd, &size);
+}
+
+enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once)
+{
+	struct vm *vms = xcalloc(n, sizeof(*vms));
+	enum lab_exit ret = LAB_OK;
+
+	for (size_t i = 0; i < n && !ret; i++) {
+		ret = write_initramfs(boots[i]);
+		boots[i]->fs = NULL;
+		boots[i]->vm.ctx = boots[i];
+		vms[i] = boots[i]->vm;
+	}
+	if (!ret)
+		ret = vm_run(vms, n, at_once);
+	for (size_t i = 0; i < n; i++)
+		boots[i]->vm = vms[i];
+	free(vms);
+	return ret;
+}
+
+void boot_free(struct boot *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		struct job *j = &b->jobs[i];
+
+		free(j->name);
+		free(j->module);
+		free(j->status);
+		free(j->why);
+		strv_free(&j->env);
+		strv_free(&j->argv);
+		buf_free(&j->out);
+		buf_free(&j->err);
+	}
+	free(b->jobs);
+	strv_free(&b->modules);
+	strv_free(&b->built);
+	buf_free(&b->plan);
+	guest_tools_free(&b->tools);
+	vm_free(&b->vm);
+	*b = (struct boot){};
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One boot: which modules and programs go into the guest, which jobs run there, what each one answered.
+ */
+#ifndef CDEVLAB_BOOT_H
+#define CDEVLAB_BOOT_H
+
+#include "build.h"
+#include "vm.h"
+
+/* struct job - a program run in the guest, and its answer */
+struct job {
+	char *name;		/* MODULE/JOB */
+	char *module;
+	int timeout_s;
+	struct strv env, argv;
+	/* results */
+	bool begun, ended;
+	struct buf out, err;
+	char *status;		/* of EXIT: "0", "-11", "timeout" */
+	char *why;		/* or NULL */
+	double ms;
+};
+
+/* struct boot - see above; zero it, then boot_init() */
+struct boot {
+	struct vm vm;
+	struct guest_tools tools;
+	struct job *jobs;
+	size_t n;
+	struct strv modules;	/* names in it already */
+	struct strv built;	/* directories of rooms in it already */
+	struct buf plan;
+	struct job *running;
+	bool end_seen;
+	struct initramfs *fs;
+};
+
+enum lab_exit boot_init(struct boot *b, const struct kernel *k);
+/* Adds a module, what it needs, its room's programs; once each. */
+void boot_add_module(struct boot *b, const struct built *built, const struct module *m);
+bool boot_has_module(const struct boot *b, const char *name);
+void boot_add_file(struct boot *b, const char *guest_path, const char *host_path);
+/* Loaded by the agent before anything else, in that order; for a shell. */
+void boot_load_early(struct boot *b, const struct module *m);
+struct job *boot_add_job(struct boot *b, const char *module, const char *name, int timeout_s);
+/* Jobs that load a module (after what it needs) and that unload them again. */
+void boot_add_load(struct boot *b, const struct built *built, const struct module *m);
+void boot_add_unload(struct boot *b, const struct module *m);
+struct job *boot_find_job(const struct boot *b, const char *module, const char *name);
+/* Writes the initramfs of each and runs them, as vm_run() does. */
+enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once);
+void boot_free(struct boot *b);
+
+#endif

@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "build.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "elf.h"
+#include "proc.h"
+
+/* A change of what this file does must not find old results. */
+#define BUILD_RECIPE "1"
+#define GUEST_CFLAGS "-std=gnu11", "-O2", "-static", "-pthread", "-Wall", "-Wextra"
+
+/* The tool of an architecture: its cross tool unless it is our own. */
+static char *target_tool(const struct arch *arch, const char *tool)
+{
+	const struct arch *host = arch_host();
+
+	if (host && !strcmp(host->name, arch->name))
+		return xstrdup(tool);
+	return xasprintf("%s-%s", arch->triplet, tool);
+}
+
+static char *first_line_of(const char *program, const char *option)
+{
+	char *out = proc_output((char *[]){(char *)program, (char *)option, NULL});
+	char *nl = out ? strchr(out, '\n') : NULL;
+
+	if (nl)
+		*nl = '\0';
+	return out;
+}
+
+/*
+ * Where a build happens and what is shown of it. Kbuild's paths are those of the copy: the person knows the
+ * original's.
+ */
+struct build_dir {
+	char *tmp, *shown_as;
+	struct buf messages;
+	bool failed;
+};
+
+static void on_message(void *ctx, const char *line, bool is_err)
+{
+	struct build_dir *bd = ctx;
+	_cleanup_free_ char *text = NULL, *with_slash = xasprintf("%s/", bd->tmp);
+	_cleanup_free_ char *shown = xasprintf("%s/", bd->shown_as);
+
+	/* make's own chatter; a missing vmlinux is normal for a kernel that is not a full build */
+	if (!is_err || strstr(line, "Skipping BTF generation"))
+		return;
+	text = str_replace(line, with_slash, shown);
+	buf_puts(&bd->messages, text);
+	buf_puts(&bd->messages, "\n");
+}
+
+static enum lab_exit run_tool(struct build_dir *bd, char *const *argv)
+{
+	struct proc p = {.argv = argv, .dir = bd->tmp, .on_line = on_message, .ctx = bd};
+	char *const env[] = {"LC_ALL=C", "MAKEFLAGS=", NULL};
+	enum lab_exit ret;
+
+	p.env = env;
+	ret = proc_run(&p);
+	if (!ret && p.status)
+		ret = LAB_FAILED;
+	proc_free(&p);
+	return ret;
+}
+
+static enum lab_exit no_space_or(int err, const char *what, const char *path)
+{
+	return lab_fail(LAB_CANNOT,
+			err == -ENOSPC || err == -EDQUOT ?
+				"make room there, or set CDEVLAB_CACHE to a directory that has some" : NULL,
+			"cannot %s %s: %s", what, path, strerror(-err));
+}
+
+/* Files of a directory by prefix and suffix, without the suffix' last @cut characters. */
+static void find_files(const char *dir, const char *prefix, const char *suffix, size_t cut,
+		       struct strv *out)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (str_starts(e->d_name, prefix) && str_ends(e->d_name, suffix))
+			strv_take(out, xstrndup(e->d_name, strlen(e->d_name) - cut));
+	if (d)
+		closedir(d);
+	strv_sort(out);
+}
+
+/*
+ * A build is made in a temporary directory beside its final place and renamed: what is there is whole.
+ * make() returns LAB_FAILED for errors in the sources.
+ */
+static enum lab_exit build_once(const char *kind, const char *key, const char *shown_as, bool *cached,
+				char **dir, enum lab_exit (*make)(struct build_dir *bd, void *ctx), void *ctx)
+{
+	_cleanup_free_ char *base = NULL, *lock_path = NULL, *messages = NULL;
+	_cleanup_close_ int lock = -1;
+	struct build_dir bd = {.shown_as = (char *)shown_as};
+	enum lab_exit ret = LAB_OK;
+	int err;
+
+	if (!lab_cache_dir())
+		return LAB_CANNOT;
+	base = xasprintf("%s/%s", lab_cache_dir(), kind);
+	*dir = xasprintf("%s/%.32s", base, key);
+	messages = xasprintf("%s/messages.txt", *dir);
+	lock_path = xasprintf("%s.lock", *dir);
+	err = make_dirs(base, 0755);
+	if (err)
+		return no_space_or(err, "make", base);
+	lock = lock_file(lock_path, NULL);
+	if (lock < 0)
+		return no_space_or(lock, "lock", lock_path);
+	*cached = file_exists(*dir);
+	if (*cached) {
+		file_read(messages, &bd.messages);
+		goto show;
+	}
+	bd.tmp = temp_dir(base);
+	if (!bd.tmp)
+		return LAB_CANNOT;
+	ret = make(&bd, ctx);
+	if (!ret) {
+		_cleanup_free_ char *to = xasprintf("%s/messages.txt", bd.tmp);
+
+		buf_puts(&bd.messages, "");
+		err = file_write(to, bd.messages.s, bd.messages.n);
+		if (!err && rename(bd.tmp, *dir))
+			err = -errno;
+		if (err)
+			ret = no_space_or(err, "write", *dir);
+	}
+	temp_dir_done(bd.tmp);
+show:
+	/* also from the cache: a warning does not go away by being built twice */
+	if (bd.messages.n && ret != LAB_INTERRUPTED) {
+		lab_stage_done(NULL);
+		fputs(bd.messages.s, stderr);
+	}
+	if (ret == LAB_FAILED && bd.messages.s && strstr(bd.messages.s, "No space left on device"))
+		ret = no_space_or(-ENOSPC, "build in", base);
+	buf_free(&bd.messages);
+	return ret;
+}
+
+/* --- what every guest has --- */
+
+struct tools_ctx {
+	const char *cc, *ar, *src;
+};
+
+static bool is_library_source(const char *name)
+{
+	return str_ends(name, ".c") && strcmp(name, "agent.c") && !str_starts(name, "conform") &&
+	       !str_starts(name, "prove");
+}
+
+static enum lab_exit make_tools(struct build_dir *bd, void *arg)
+{
+	struct tools_ctx *ctx = arg;
+	struct strv objects = {}, link = {};
+	enum lab_exit ret = LAB_OK;
+	struct dirent *e;
+	DIR *d = opendir(ctx->src);
+
+	if (!d)
+		return lab_fail(LAB_CANNOT, NULL, "cannot read %s: %s", ctx->src, strerror(errno));
+	strv_add(&objects, ctx->ar);
+	strv_add(&objects, "rcsD");
+	strv_add(&objects, "libguest.a");
+	while (!ret && (e = readdir(d))) {
+		_cleanup_free_ char *src = xasprintf("%s/%s", ctx->src, e->d_name);
+		char *argv[] = {(char *)ctx->cc, GUEST_CFLAGS, "-Wshadow", "-D_GNU_SOURCE", "-c", src, NULL};
+
+		if (!str_ends(e->d_name, ".c"))
+			continue;
+		ret = run_tool(bd, argv);
+		if (is_library_source(e->d_name))
+			strv_addf(&objects, "%.*s.o", (int)strlen(e->d_name) - 2, e->d_name);
+	}
+	closedir(d);
+	if (!ret)
+		ret = run_tool(bd, objects.v);
+	if (!ret) {
+		char *argv[] = {(char *)ctx->cc, GUEST_CFLAGS, "-s", "-o", "agent", "agent.o",
+				"libguest.a", NULL};
+
+		ret = run_tool(bd, argv);
+	}
+	strv_free(&objects);
+	strv_free(&link);
+	return ret;
+}
+
+enum lab_exit build_guest_tools(const struct arch *arch, struct guest_tools *t)
+{
+	_cleanup_free_ char *cc = target_tool(arch, "gcc"), *ar = target_tool(arch, "ar");
+	_cleanup_free_ char *src = xasprintf("%s/guest", lab_data_dir()), *version = NULL;
+	struct tools_ctx ctx = {.cc = cc, .ar = ar, .src = src};
+	struct hash *h = hash_new();
+	enum lab_exit ret;
+	bool cached;
+	int err;
+
+	*t = (struct guest_tools){};
+	version = first_line_of(cc, "--version");
+	hash_puts(h, BUILD_RECIPE);
+	hash_puts(h, arch->name);
+	hash_puts(h, version ?: "");
+	err = hash_add_tree(h, src, driver_skip_name);
+	hash_end(h, t->id);
+	if (err)
+		return lab_fail(LAB_CANNOT, NULL, "cannot read %s: %s", src, strerror(-err));
+	ret = build_once("guest", t->id, src, &cached, &t->dir, make_tools, &ctx);
+	if (ret == LAB_FAILED)
+		ret = lab_fail(LAB_CANNOT, NULL, "the programs in %s do not compile with %s", src, cc);
+	t->agent = xasprintf("%s/agent", t->dir);
+	t->archive = xasprintf("%s/libguest.a", t->dir);
+	return ret;
+}
+
+void guest_tools_free(struct guest_tools *t)
+{
+	free(t->dir);
+	free(t->agent);
+	free(t->archive);
+	*t = (struct guest_tools){};
+}
+
+/* --- a room --- */
+
+struct room_ctx {
+	const struct driver *d;
+	const struct kernel *k;
+	const struct guest_tools *tools;
+	char *cc, *strip;
+};
+
+static enum lab_exit make_modules(struct build_dir *bd, struct room_ctx *ctx)
+{
+	struct strv argv = {}, kos = {};
+	enum lab_exit ret;
+
+	strv_add(&argv, "make");
+	strv_addf(&argv, "-j%ld", sysconf(_SC_NPROCESSORS_ONLN));
+	strv_add(&argv, "-C");
+	strv_add(&argv, ctx->k->kdir);
+	strv_addf(&argv, "M=%s", bd->tmp);
+	strv_addf(&argv, "CC=%s", ctx->k->cc);
+	for (size_t i = 0; i < ctx->k->make_args.n; i++)
+		strv_add(&argv, ctx->k->make_args.v[i]);
+	strv_add(&argv, "W=1");
+	/* the same source gives the same object wherever it lies; traces name files relative to the room */
+	strv_addf(&argv, "KCFLAGS=-ffile-prefix-map=%s/=", bd->tmp);
+	strv_add(&argv, "modules");
+	ret = run_tool(bd, argv.v);
+	strv_free(&argv);
+	if (ret)
+		return ret;
+	find_files(bd->tmp, "", ".ko", 0, &kos);
+	if (!kos.n)
+		ret = lab_fail(LAB_FAILED, "its Kbuild must name the module:  obj-m := name.o",
+			       "%s builds no module", ctx->d->dir);
+	for (size_t i = 0; i < kos.n && !ret; i++) {
+		_cleanup_free_ char *debug = xasprintf("%s.debug", kos.v[i]);
+		char *strip[] = {ctx->strip, "--strip-debug", "-o", kos.v[i], debug, NULL};
+		_cleanup_free_ char *from = xasprintf("%s/%s", bd->tmp, kos.v[i]);
+		_cleanup_free_ char *to = xasprintf("%s/%s", bd->tmp, debug);
+
+		if (rename(from, to))
+			ret = no_space_or(-errno, "rename", from);
+		else
+			ret = run_tool(bd, strip);
+	}
+	strv_free(&kos);
+	return ret;
+}
+
+static enum lab_exit link_program(struct build_dir *bd, struct room_ctx *ctx, const char *out,
+				  const struct strv *sources)
+{
+	struct strv argv = {};
+	char *const flags[] = {GUEST_CFLAGS, "-s", "-I.", NULL};
+	enum lab_exit ret;
+
+	strv_add(&argv, ctx->cc);
+	for (size_t i = 0; flags[i]; i++)
+		strv_add(&argv, flags[i]);
+	strv_addf(&argv, "-ffile-prefix-map=%s/=", bd->tmp);
+	strv_addf(&argv, "-I%s/guest", lab_data_dir());
+	strv_add(&argv, "-D_GNU_SOURCE");
+	strv_add(&argv, "-o");
+	strv_addf(&argv, "bin/%s", out);
+	for (size_t i = 0; i < sources->n; i++)
+		strv_add(&argv, sources->v[i]);
+	strv_add(&argv, ctx->tools->archive);
+	ret = run_tool(bd, argv.v);
+	strv_free(&argv);
+	return ret;
+}
+
+/* The known ioctls as a table that the conformance suite is linked with: the header says each number once. */
+static enum lab_exit make_conform(struct build_dir *bd, struct room_ctx *ctx)
+{
+	_cleanup_free_ char *path = xasprintf("%s/bin/uapi_ioctls.c", bd->tmp);
+	struct strv sources = {};
+	struct buf c = {};
+	enum lab_exit ret;
+	struct dirent *e;
+	DIR *d;
+	int err;
+
+	buf_puts(&c, "#include <stddef.h>\n#include <linux/ioctl.h>\n#include <linux/types.h>\n");
+	for (size_t i = 0; i < ctx->d->headers.n; i++)
+		buf_printf(&c, "#include \"%s\"\n", ctx->d->headers.v[i]);
+	buf_puts(&c, "#include \"conform.h\"\nconst struct uapi_ioctl uapi_ioctls[] = {\n");
+	for (size_t i = 0; i < ctx->d->ioctls.n; i++)
+		buf_printf(&c, "\t{\"%s\", %s},\n", ctx->d->ioctls.v[i], ctx->d->ioctls.v[i]);
+	buf_printf(&c, "\t{NULL, 0},\n};\nconst size_t uapi_n_ioctls = %zu;\n", ctx->d->ioctls.n);
+	err = file_write(path, c.s, c.n);
+	buf_free(&c);
+	if (err)
+		return no_space_or(err, "write", path);
+	strv_add(&sources, "bin/uapi_ioctls.c");
+	d = opendir(ctx->tools->dir);
+	while (d && (e = readdir(d)))
+		if (str_starts(e->d_name, "conform") && str_ends(e->d_name, ".o"))
+			strv_addf(&sources, "%s/%s", ctx->tools->dir, e->d_name);
+	if (d)
+		closedir(d);
+	ret = link_program(bd, ctx, "conform", &sources);
+	if (ret == LAB_FAILED)
+		lab_fail(LAB_FAILED, "a UAPI header includes only <linux/types.h> and <linux/ioctl.h>, and compiles "
+			 "in user space", "the UAPI header of %s does not compile by itself", ctx->d->name);
+	strv_free(&sources);
+	return ret;
+}
+
+static enum lab_exit make_room(struct build_dir *bd, void *arg)
+{
+	static const struct {
+		const char *prefix, *suffix;
+	} kinds[] = {{"test_", ".c"}, {"bench_", ".c"}, {"", "ctl.c"}};
+	struct room_ctx *ctx = arg;
+	_cleanup_free_ char *bin = xasprintf("%s/bin", bd->tmp);
+	enum lab_exit ret;
+	int err;
+
+	err = copy_tree(ctx->d->dir, bd->tmp, driver_skip_name);
+	if (!err && mkdir(bin, 0755))
+		err = -errno;
+	if (err)
+		return no_space_or(err, "copy", ctx->d->dir);
+	ret = make_modules(bd, ctx);
+	if (!ret)
+		ret = make_conform(bd, ctx);
+	for (size_t k = 0; k < ARRAY_SIZE(kinds) && !ret; k++) {
+		struct strv names = {};
+
+		find_files(ctx->d->dir, kinds[k].prefix, kinds[k].suffix, 2, &names);
+		for (size_t i = 0; i < names.n && !ret; i++) {
+			struct strv src = {};
+
+			strv_addf(&src, "%s.c", names.v[i]);
+			ret = link_program(bd, ctx, names.v[i], &src);
+			strv_free(&src);
+		}
+		strv_free(&names);
+	}
+	return ret;
+}
+
+static struct module *find_module(struct built *b, const char *name)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (!strcmp(b->modules[i].name, name))
+			return &b->modules[i];
+	return NULL;
+}
+
+/* Depth first: what a module needs stands before it. A name outside the room is the kernel's business. */
+static void add_needs(struct built *b, struct module *m, struct strv *order, int depth)
+{
+	struct strv depends = {};
+
+	elf_modinfo(m->ko, "depends", &depends);
+	for (size_t i = 0; i < depends.n && depth < 16; i++) {
+		struct strv names = {};
+
+		strv_split(&names, depends.v[i], ",");
+		for (size_t j = 0; j < names.n; j++) {
+			struct module *need = find_module(b, names.v[j]);
+
+			if (!need || strv_has(order, need->name))
+				continue;
+			add_needs(b, need, order, depth + 1);
+			strv_add(order, need->name);
+		}
+		strv_free(&names);
+	}
+	strv_free(&depends);
+}
+
+static void describe(struct built *b)
+{
+	_cleanup_free_ char *bin = xasprintf("%s/bin", b->dir);
+	struct strv kos = {};
+
+	find_files(b->dir, "", ".ko", 3, &kos);
+	b->modules = xcalloc(kos.n, sizeof(*b->modules));
+	for (size_t i = 0; i < kos.n; i++) {
+		struct module *m = &b->modules[b->n++];
+
+		m->ko = xasprintf("%s/%s.ko", b->dir, kos.v[i]);
+		m->debug_ko = xasprintf("%s.debug", m->ko);
+		m->name = xstrdup(kos.v[i]);
+		for (char *c = m->name; *c; c++)
+			*c = *c == '-' ? '_' : *c;
+		hash_file(m->ko, m->sha256);
+	}
+	for (size_t i = 0; i < b->n; i++)
+		add_needs(b, &b->modules[i], &b->modules[i].needs, 0);
+	strv_free(&kos);
+	find_files(b->driver->dir, "test_", ".c", 2, &b->tests);
+	find_files(b->driver->dir, "bench_", ".c", 2, &b->benches);
+	find_files(b->driver->dir, "", "ctl.c", 2, &b->clients);
+	b->conform = xasprintf("%s/conform", bin);
+}
+
+enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struct built *b)
+{
+	struct guest_tools tools;
+	struct room_ctx ctx = {.d = d, .k = k, .tools = &tools};
+	_cleanup_free_ char *guest_cc = NULL, *guest_version = NULL;
+	char key[HASH_HEX];
+	struct hash *h;
+	enum lab_exit ret;
+	int err;
+
+	*b = (struct built){.driver = d};
+	ret = build_guest_tools(k->arch, &tools);
+	if (ret)
+		goto out;
+	guest_cc = target_tool(k->arch, "gcc");
+	ctx.cc = guest_cc;
+	ctx.strip = target_tool(k->arch, "strip");
+	b->compiler = first_line_of(k->cc, "--version");
+	if (!b->compiler) {
+		ret = lab_fail(LAB_CANNOT, "apt install gcc", "the compiler %s does not run", k->cc);
+		goto out;
+	}
+	h = hash_new();
+	hash_puts(h, BUILD_RECIPE);
+	hash_puts(h, k->id);
+	hash_puts(h, b->compiler);
+	hash_puts(h, tools.id);
+	hash_puts(h, d->name);
+	for (size_t i = 0; i < k->make_args.n; i++)
+		hash_puts(h, k->make_args.v[i]);
+	err = hash_add_tree(h, d->dir, driver_skip_name);
+	hash_end(h, key);
+	if (err) {
+		ret = lab_fail(LAB_CANNOT, NULL, "cannot read %s: %s", d->dir, strerror(-err));
+		goto out;
+	}
+	lab_stage("build", "%s for %s", d->name, k->name);
+	ret = build_once("build", key, d->dir, &b->cached, &b->dir, make_room, &ctx);
+	if (!ret) {
+		describe(b);
+		if (b->cached)
+			lab_stage_done(NULL);
+		else
+			lab_stage_done("%s for %s: %zu module%s", d->name, k->name, b->n,
+				       b->n == 1 ? "" : "s");
+	} else {
+		lab_stage_done(NULL);
+	}
+	free(ctx.strip);
+out:
+	guest_tools_free(&tools);
+	return ret;
+}
+
+void built_free(struct built *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		free(b->modules[i].name);
+		free(b->modules[i].ko);
+		free(b->modules[i].debug_ko);
+		strv_free(&b->modules[i].needs);
+	}
+	free(b->modules);
+	free(b->dir);
+	free(b->conform);
+	free(b->compiler);
+	strv_free(&b->tests);
+	strv_free(&b->benches);
+	strv_free(&b->clients);
+	*b = (struct built){};
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The subcommands, and how their command lines are read. */
+#ifndef CDEVLAB_CMD_H
+#define CDEVLAB_CMD_H
+
+#include "lab.h"
+#include "util.h"
+
+int cmd_run(int argc, char **argv);
+int cmd_test(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+int cmd_shell(int argc, char **argv);
+int cmd_kernel(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+
+/* struct args - a command line, read */
+struct args {
+	struct strv rest;	/* drivers and directories */
+	struct strv kernels;	/* -k */
+	const char *out_dir;	/* -o */
+	const char *junit, *json;	/* files; json "-" for standard output */
+	const char *only;
+	const char *save_budget, *check_budget;
+	const char *group;	/* check: one group of tests */
+	bool trace;		/* bench: the split */
+};
+
+/* Options beside the common ones (-h -v -k -o --dry-run --timeout --yes). */
+enum args_option {
+	ARG_JUNIT = 1,
+	ARG_JSON = 2,		/* --json FILE */
+	ARG_JSON_FLAG = 4,	/* --json: standard output is JSON */
+	ARG_ONLY = 8,
+	ARG_BUDGET = 16,
+	ARG_GROUP = 32,
+};
+
+/**
+ * args_parse() - reads a subcommand's command line
+ * @options:	which of enum args_option it has
+ * @help:	what --help prints
+ * Return: LAB_OK; LAB_USAGE after a message; -1 when --help was printed (exit 0).
+ */
+int args_parse(int argc, char **argv, unsigned int options, const char *help, struct args *a);
+void args_free(struct args *a);
+
+#endif

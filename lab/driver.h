@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A driver room: a directory with a Kbuild (or a Makefile that names obj-m) and, optionally, a driver.ini.
+ * One of ours and somebody else's are the same thing here.
+ *
+ *	[driver]
+ *	summary = Eight virtual pins behind ioctl
+ *	[node]
+ *	path = /dev/%m			; %m: the module's name; left out: what appears at load
+ *	mode = 0666
+ *	event = vgpioctl --device %n toggle 0	; makes node %n readable once
+ *	[uapi]
+ *	header = vgpio.h		; its _IO* macros are the known ioctls
+ *	arg.VGPIO_SET = 0000000001000000	; a valid argument where zeros are none
+ *	[module]
+ *	params = mode=0600		; at load
+ */
+#ifndef CDEVLAB_DRIVER_H
+#define CDEVLAB_DRIVER_H
+
+#include "lab.h"
+#include "util.h"
+
+struct driver {
+	char *name;		/* the directory's last component */
+	char *dir;		/* absolute */
+	char *summary;		/* or NULL */
+	bool has_ini;
+	char *node, *mode, *event;	/* or NULL */
+	char *params;		/* or NULL */
+	struct strv headers;	/* UAPI headers, relative to dir */
+	struct strv ioctls;	/* names of their _IO* macros */
+	struct strv args;	/* NAME=hexbytes */
+};
+
+/**
+ * driver_open() - reads a room
+ * @spec:	a driver of ours by name, or a directory (anything with a '/' or that is one)
+ * Return: LAB_OK; LAB_USAGE when there is no such driver (the message names those there are), no Kbuild,
+ * or a mistake in driver.ini (file:line); LAB_CANNOT when it cannot be read.
+ */
+enum lab_exit driver_open(const char *spec, struct driver *d);
+void driver_free(struct driver *d);
+/* Names of all rooms of ours, sorted. */
+enum lab_exit driver_names(struct strv *names);
+/* True for names that are no source: version control, objects, what Kbuild leaves behind. */
+bool driver_skip_name(const char *name);
+/* Whether program prefix_STEM (test_vgpio, bench_vgpio) is meant for a module, given all modules of the room. */
+bool driver_program_fits(const char *stem, const char *module, const struct strv *modules);
+
+#endif

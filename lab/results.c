@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "results.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "elf.h"
+#include "proc.h"
+#include "vm.h"
+
+static enum lab_exit write_text(const char *path, const char *text, size_t n)
+{
+	int err;
+
+	if (!strcmp(path, "-")) {
+		fwrite(text, 1, n, stdout);
+		return LAB_OK;
+	}
+	err = file_write(path, text, n);
+	if (err)
+		return lab_fail(LAB_CANNOT, NULL, "cannot write %s: %s", path, strerror(-err));
+	return LAB_OK;
+}
+
+enum lab_exit results_write_json(const char *path, json_t *value)
+{
+	_cleanup_free_ char *text = json_dumps(value, JSON_INDENT(1) | JSON_REAL_PRECISION(10));
+	struct buf b = {};
+	enum lab_exit ret;
+
+	json_decref(value);
+	buf_puts(&b, text ?: "null");
+	buf_puts(&b, "\n");
+	ret = write_text(path, b.s, b.n);
+	buf_free(&b);
+	return ret;
+}
+
+enum lab_exit results_write_junit(const char *path, const struct ktap *root)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+
+	if (!f)
+		return lab_fail(LAB_CANNOT, NULL, "out of memory");
+	ktap_junit(f, root);
+	fclose(f);
+	return write_text(path, text, n);
+}
+
+enum lab_exit results_begin(struct results *r, const char *out)
+{
+	_cleanup_free_ char *now = utc_now(), *stamp = str_replace(now, ":", "-"), *parent = NULL;
+	int err;
+
+	r->dir = out ? xstrdup(out) : xasprintf("cdevlab-results/%s", stamp);
+	while (strlen(r->dir) > 1 && str_ends(r->dir, "/"))
+		r->dir[strlen(r->dir) - 1] = '\0';
+	if (out && file_exists(out) && rmdir(out))
+		return lab_fail(LAB_USAGE, "name a directory that is not there yet, or an empty one",
+				"-o %s: %s", out, errno == ENOTEMPTY ? "it has other results in it" :
+								       strerror(errno));
+	parent = xstrdup(r->dir);
+	if (strrchr(parent, '/'))
+		*strrchr(parent, '/') = '\0';
+	else
+		strcpy(parent, ".");
+	err = *parent ? make_dirs(parent, 0755) : 0;
+	if (err)
+		return lab_fail(LAB_CANNOT, "name another directory with -o", "cannot make %s: %s", parent,
+				strerror(-err));
+	r->tmp = temp_dir(*parent ? parent : "/");
+	if (r->tmp)
+		chmod(r->tmp, 0755);
+	return r->tmp ? LAB_OK : LAB_CANNOT;
+}
+
+enum lab_exit results_commit(struct results *r)
+{
+	enum lab_exit ret = LAB_OK;
+
+	/* two runs in one second: the second gets a name of its own */
+	for (int i = 2; file_exists(r->dir) && i < 100; i++) {
+		char *next = xasprintf("%s-%d", r->dir, i);
+
+		if (!file_exists(next)) {
+			free(r->dir);
+			r->dir = next;
+			break;
+		}
+		free(next);
+	}
+	if (rename(r->tmp, r->dir))
+		ret = lab_fail(LAB_CANNOT, NULL, "cannot write %s: %s", r->dir, strerror(errno));
+	temp_dir_done(r->tmp);
+	r->tmp = NULL;
+	return ret;
+}
+
+void results_abandon(struct results *r)
+{
+	temp_dir_done(r->tmp);
+	free(r->dir);
+	*r = (struct results){};
+}
+
+json_t *results_inputs(const struct kernel *k, const struct built *b)
+{
+	_cleanup_free_ char *qemu = vm_qemu_version(k->arch);
+	json_t *modules = json_array();
+	struct utsname u = {};
+
+	uname(&u);
+	for (size_t i = 0; i < b->n; i++) {
+		const struct module *m = &b->modules[i];
+		struct elf_sizes s = {};
+
+		elf_module_sizes(m->ko, &s);
+		json_array_append_new(modules,
+				      json_pack("{s:s, s:s, s:i, s:i, s:i, s:i}", "name", m->name, "sha256",
+						m->sha256, "text", (int)s.text, "data", (int)s.data, "bss",
+						(int)s.bss, "functions", (int)s.functions));
+	}
+	return json_pack("{s:s, s:s, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:o}", "driver",
+			 b->driver->name, "directory", b->driver->dir, "summary", b->driver->summary,
+			 "kernel", k->name, "release", k->release, "kernel_version", k->version ?: "",
+			 "config_sha256", k->config_sha256, "compiler", b->compiler, "qemu", qemu,
+			 "host", u.release, "cdevlab", CDEVLAB_VERSION, "modules", modules);
+}

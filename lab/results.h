@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Results are data first: a directory with one record of all inputs and outcomes, written whole or not at all.
+ */
+#ifndef CDEVLAB_RESULTS_H
+#define CDEVLAB_RESULTS_H
+
+#include <jansson.h>
+
+#include "build.h"
+#include "ktap.h"
+
+/* Writes (and frees) a JSON value, or the tree as JUnit: atomically; "-": standard output. */
+enum lab_exit results_write_json(const char *path, json_t *value);
+enum lab_exit results_write_junit(const char *path, const struct ktap *root);
+
+/* struct results - a results directory in the making: @tmp becomes @dir by results_commit() */
+struct results {
+	char *dir;	/* OUT/2026-11-21T03-30-00Z or as given */
+	char *tmp;
+};
+
+/* @out: -o, or NULL for ./cdevlab-results/TIME. */
+enum lab_exit results_begin(struct results *r, const char *out);
+enum lab_exit results_commit(struct results *r);
+void results_abandon(struct results *r);
+
+/* The record's description of what went in: kernel, driver, modules with hashes, compiler, QEMU. */
+json_t *results_inputs(const struct kernel *k, const struct built *b);
+
+#endif

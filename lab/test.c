@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../guest/protocol.h"
+#include "elf.h"
+
+#define JOB_TIMEOUT_S	 120
+#define CONFORM_TIMEOUT_S 180
+
+/* struct item - one module on one kernel: the unit that is given to a boot */
+struct item {
+	struct test_run *run;
+	const struct kernel *kernel;
+	const struct driver *driver;
+	const struct built *built;
+	const struct module *module;
+	struct ktap *node;
+	bool done;
+};
+
+/* --- preparation --- */
+
+static struct ktap *kernel_node(struct test_run *t, const struct kernel *k)
+{
+	_cleanup_free_ char *name = xasprintf("%s %s", k->name, k->release);
+
+	return ktap_child(t->root, name) ?: ktap_new(t->root, name);
+}
+
+enum lab_exit test_prepare(struct test_run *t)
+{
+	enum lab_exit ret = LAB_OK;
+
+	t->root = ktap_new(NULL, "cdevlab");
+	if (!t->drivers.n)
+		ret = driver_names(&t->drivers);
+	if (!t->kernels.n)
+		strv_take(&t->kernels, kernel_default_name() ?: xstrdup(""));
+	t->d = xcalloc(t->drivers.n, sizeof(*t->d));
+	t->k = xcalloc(t->kernels.n, sizeof(*t->k));
+	t->built = xcalloc(t->drivers.n * t->kernels.n, sizeof(*t->built));
+	/* the command line's mistakes first, before anything is downloaded */
+	for (size_t i = 0; i < t->drivers.n && !ret; i++, t->n_drivers++)
+		ret = driver_open(t->drivers.v[i], &t->d[i]);
+	for (size_t i = 0; i < t->kernels.n && !ret; i++, t->n_kernels++)
+		ret = kernel_get(*t->kernels.v[i] ? t->kernels.v[i] : NULL, false, &t->k[i]);
+	for (size_t k = 0; k < t->n_kernels && !ret; k++) {
+		for (size_t i = 0; i < t->n_drivers && !ret; i++) {
+			struct built *b = &t->built[k * t->n_drivers + i];
+			struct ktap *node = ktap_new(kernel_node(t, &t->k[k]), t->d[i].name);
+
+			ret = build_driver(&t->d[i], &t->k[k], b);
+			if (ret == LAB_FAILED) {
+				ktap_set(ktap_new(node, "build"), KTAP_FAIL, "%s does not compile for %s",
+					 t->d[i].dir, t->k[k].name);
+				built_free(b);
+				ret = LAB_OK;
+			}
+		}
+	}
+	return ret;
+}
+
+/* --- what runs in the guest --- */
+
+/* --only MODULE[/JOB[/CASE]]: whether a job is wanted; load and unload always are. */
+static bool only_module(const char *only, const char *module)
+{
+	size_t n = only ? strcspn(only, "/") : 0;
+
+	return !only || (strlen(module) == n && !strncmp(only, module, n));
+}
+
+static bool only_job(const char *only, const char *job)
+{
+	const char *want = only ? strchr(only, '/') : NULL;
+	size_t n;
+
+	if (!want)
+		return true;
+	want++;
+	n = strcspn(want, "/");
+	return strlen(job) == n && !strncmp(want, job, n);
+}
+
+static void add_filter(struct job *j, const char *only)
+{
+	const char *s = only ? strchr(only, '/') : NULL;
+
+	s = s ? strchr(s + 1, '/') : NULL;
+	if (s) {
+		strv_add(&j->argv, "--filter");
+		strv_add(&j->argv, s + 1);
+	}
+}
+
+static void add_jobs(struct boot *b, const struct item *it)
+{
+	const char *only = it->run->only, *m = it->module->name;
+	struct strv modules = {};
+	struct job *j;
+
+	for (size_t i = 0; i < it->built->n; i++)
+		strv_add(&modules, it->built->modules[i].name);
+	boot_add_module(b, it->built, it->module);
+	boot_add_load(b, it->built, it->module);
+	if (only_job(only, "conform")) {
+		j = boot_add_job(b, m, "conform", CONFORM_TIMEOUT_S);
+		strv_addf(&j->argv, "conform-%s", it->driver->name);
+		add_filter(j, only);
+	}
+	for (size_t i = 0; i < it->built->tests.n; i++) {
+		const char *test = it->built->tests.v[i];
+
+		if (!driver_program_fits(test + strlen("test_"), m, &modules) || !only_job(only, test))
+			continue;
+		j = boot_add_job(b, m, test, JOB_TIMEOUT_S);
+		strv_add(&j->argv, test);
+		add_filter(j, only);
+	}
+	boot_add_unload(b, it->module);
+	strv_free(&modules);
+}
+
+/* --- the verdict --- */
+
+static struct ktap *job_node(struct item *it, const struct job *j)
+{
+	const char *name = strchr(j->name, '/') + 1;
+
+	return ktap_child(it->node, name) ?: ktap_new(it->node, name);
+}
+
+static void add_lines(struct ktap *t, const char *text)
+{
+	struct strv lines = {};
+
+	if (text)
+		strv_split(&lines, text, "\n");
+	for (size_t i = 0; i < lines.n; i++)
+		ktap_note(t, "%s", lines.v[i]);
+	strv_free(&lines);
+}
+
+static void judge_exit(struct ktap *t, const struct job *j, bool is_ktap)
+{
+	int status = atoi(j->status);
+
+	if (!strcmp(j->status, "timeout"))
+		ktap_set(t, KTAP_TIMEOUT, "after %d s%s%s", j->timeout_s, j->why ? ": " : "", j->why ?: "");
+	else if (status < 0)
+		ktap_set(t, KTAP_FAIL, "killed by signal %d (%s)", -status, strsignal(-status));
+	else if (status == TEST_SKIP && !is_ktap)
+		ktap_set(t, KTAP_SKIP, "%s", j->out.n ? j->out.s : "the program says so");
+	else if (status != TEST_PASS && status != TEST_SKIP && !is_ktap)
+		ktap_set(t, KTAP_FAIL, "exit status %d", status);
+	else if (status == TEST_PASS && !is_ktap)
+		ktap_set(t, KTAP_PASS, NULL);
+}
+
+static void judge_job(struct item *it, const struct job *j)
+{
+	struct ktap *t = job_node(it, j);
+	bool is_ktap = ktap_parse(t, j->out.s ?: "");
+
+	t->ms = j->ms;
+	judge_exit(t, j, is_ktap);
+	/* all cases pass, and yet the program says it failed: believe the program */
+	if (is_ktap && atoi(j->status) > 0 && atoi(j->status) != TEST_SKIP) {
+		struct ktap_counts c = ktap_count(t);
+
+		if (!c.failed && !c.timeout && !c.crashed)
+			ktap_set(ktap_new(t, "exit status"), KTAP_FAIL, "exit status %d", atoi(j->status));
+	}
+	if (!is_ktap && t->result != KTAP_PASS)
+		add_lines(t, j->out.s);
+	add_lines(t, j->err.s);
+}
+
+/* function+0x12/0x34 [module] (file.c:56) */
+static void note_frames(struct ktap *t, const struct item *it, const struct klog_finding *f)
+{
+	size_t shown = 0;
+
+	for (size_t i = 0; i < f->n_frames && shown < 12; i++) {
+		const struct klog_frame *fr = &f->frames[i];
+		_cleanup_free_ char *where = NULL;
+
+		if (fr->guessed)
+			continue;
+		shown++;
+		/* below the top, the address is the one to return to: the call is before it */
+		for (size_t m = 0; fr->module && it && m < it->built->n; m++)
+			if (!strcmp(it->built->modules[m].name, fr->module))
+				elf_source_line(it->built->modules[m].debug_ko, fr->function,
+						fr->offset - (i && fr->offset ? 1 : 0), &where);
+		ktap_note(t, "    %s+0x%lx%s%s%s%s%s%s", fr->function, fr->offset,
+			  fr->module ? " [" : "", fr->module ?: "", fr->module ? "]" : "",
+			  where ? " (" : "", where ?: "", where ? ")" : "");
+	}
+}
+
+static struct item *item_of(struct item **items, size_t n, const char *path)
+{
+	for (size_t i = 0; path && i < n; i++)
+		if (only_module(path, items[i]->module->name))
+			return items[i];
+	return NULL;
+}
+
+static void note_reproduce(struct ktap *t, const struct item *it, const char *path)
+{
+	_cleanup_free_ char *dir = shell_quote(it->driver->dir);
+	_cleanup_free_ char *ours = xasprintf("%s/drivers/%s", lab_data_dir(), it->driver->name);
+	const char *slash = path ? strchr(path, '/') : NULL;
+	/* load and unload are part of every run; only a job or case narrows it */
+	bool whole = !slash || str_starts(slash, "/load") || str_starts(slash, "/unload");
+	_cleanup_free_ char *only = path ? xstrdup(path) : xstrdup(it->module->name);
+
+	if (whole)
+		only[strcspn(only, "/")] = '\0';
+	ktap_note(t, "reproduce: ./cdevlab test %s -k %s --only %s",
+		  strcmp(ours, it->driver->dir) ? dir : it->driver->name, it->kernel->name, only);
+}
+
+/* The test node of a mark's path; where the case never reported, one is made. */
+static struct ktap *node_of_path(struct item *it, const char *path)
+{
+	const char *job = path ? strchr(path, '/') : NULL, *test;
+	_cleanup_free_ char *job_name = NULL;
+	struct ktap *t;
+
+	if (!job)
+		return it->node;
+	job++;
+	test = strchr(job, '/');
+	job_name = test ? xstrndup(job, test - job) : xstrdup(job);
+	t = ktap_child(it->node, job_name) ?: ktap_new(it->node, job_name);
+	if (!test)
+		return t;
+	return ktap_find(t, test + 1) ?: ktap_new(t, test + 1);
+}
+
+static void judge_log(struct test_run *run, struct boot *b, struct item **items, size_t n, struct klog *log)
+{
+	klog_scan(b->vm.log.s ?: "", KLOG_TAINT_MODULE, log);
+	for (size_t i = 0; i < log->n; i++) {
+		const struct klog_finding *f = &log->findings[i];
+		struct item *it = item_of(items, n, f->test);
+		struct ktap *t = it ? node_of_path(it, f->test) : items[0]->node->parent->parent;
+		bool fatal = f->fatal && b->vm.end != VM_CLEAN;
+
+		if (!it || t->n) /* a suite: its result is its children's, so the finding becomes one */
+			t = ktap_new(t, "kernel log");
+		ktap_set(t, fatal ? KTAP_CRASHED : KTAP_FAIL, "%s", f->headline);
+		note_frames(t, it, f);
+		if (it)
+			note_reproduce(t, it, f->test);
+		run->crashed |= fatal;
+	}
+}
+
+static enum lab_exit save_log(struct test_run *run, struct boot *b, struct ktap *t)
+{
+	_cleanup_free_ char *dir = run->log_dir ? xstrdup(run->log_dir) :
+						  xasprintf("%s/logs", lab_cache_dir());
+	_cleanup_free_ char *name = str_replace(b->vm.label, "/", "-"), *stamp = utc_now();
+	_cleanup_free_ char *flat = str_replace(name, " ", "_");
+	_cleanup_free_ char *colon = str_replace(flat, ":", "-");
+	_cleanup_free_ char *path = xasprintf("%s/%s-%s-%zu.log", dir, stamp, colon, run->boots);
+	int err = make_dirs(dir, 0755);
+
+	if (!err)
+		err = file_write(path, b->vm.log.s ?: "", b->vm.log.n);
+	if (err)
+		return lab_fail(LAB_CANNOT, "name another directory with -o", "cannot write %s: %s", path,
+				strerror(-err));
+	if (t)
+		ktap_note(t, "kernel log: %s", path);
+	return LAB_OK;
+}
+
+/* A guest that did not end well: the job it was in carries the reason; items it never reached come again. */
+static void judge_end(struct test_run *run, struct boot *b, struct item **items, size_t n,
+		      const struct klog *log)
+{
+	const char *path = log->last_test ?: b->running ? b->running->name : NULL;
+	struct item *it = item_of(items, n, path);
+	struct ktap *t;
+
+	if (!it) { /* it never got to a job */
+		for (size_t i = 0; i < n; i++) {
+			t = ktap_new(items[i]->node, "boot");
+			ktap_set(t, b->vm.end == VM_HANG ? KTAP_TIMEOUT : KTAP_CRASHED, "%s%s%s",
+				 vm_end_name(b->vm.end), b->vm.why ? ": " : "", b->vm.why ?: "");
+			items[i]->done = true;
+			save_log(run, b, t);
+		}
+		run->timed_out |= b->vm.end == VM_HANG;
+		run->crashed |= b->vm.end != VM_HANG;
+		return;
+	}
+	t = node_of_path(it, path);
+	if (t->n)
+		t = ktap_new(t, "guest");
+	if (b->vm.end == VM_HANG) {
+		ktap_set(t, KTAP_TIMEOUT, "the guest hung: no end after %.0f s%s%s", b->vm.seconds,
+			 b->vm.why ? "; " : "", b->vm.why ?: "");
+		run->timed_out = true;
+	} else {
+		if (t->result != KTAP_CRASHED)
+			ktap_set(t, KTAP_CRASHED, "%s%s%s", vm_end_name(b->vm.end), b->vm.why ? ": " : "",
+				 b->vm.why ?: "");
+		run->crashed = true;
+	}
+	note_reproduce(t, it, path);
+	save_log(run, b, t);
+	it->done = true; /* what it had left is skipped, so that the same crash does not come twice */
+}
+
+static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct item **items, size_t n)
+{
+	struct klog log = {};
+	enum lab_exit ret = LAB_OK;
+	size_t judged = 0;
+
+	if (b->vm.end == VM_QEMU_FAILED)
+		return lab_fail(LAB_CANNOT, "run it again; -v shows its command line",
+				"QEMU ended on its own (%s): %s", b->vm.label, b->vm.why ?: "no message");
+	if (b->vm.ready_s > run->boot_s)
+		run->boot_s = b->vm.ready_s;
+	if (!run->accel && b->vm.accel)
+		run->accel = xstrdup(b->vm.accel);
+	for (size_t i = 0; i < b->n; i++) {
+		struct item *it = item_of(items, n, b->jobs[i].name);
+
+		if (b->jobs[i].ended && ++judged)
+			judge_job(it, &b->jobs[i]);
+		else if (b->jobs[i].begun && b->jobs[i].out.n)
+			ktap_parse(job_node(it, &b->jobs[i]), b->jobs[i].out.s);
+	}
+	judge_log(run, b, items, n, &log);
+	if (b->vm.end != VM_CLEAN)
+		judge_end(run, b, items, n, &log);
+	else if (run->log_dir)
+		ret = save_log(run, b, NULL);
+	for (size_t i = 0; i < n; i++) {
+		bool whole = true;
+
+		for (size_t k = 0; k < b->n; k++)
+			if (!strcmp(b->jobs[k].module, items[i]->module->name)) {
+				whole &= b->jobs[k].ended;
+				if (items[i]->done && !b->jobs[k].begun)
+					ktap_set(job_node(items[i], &b->jobs[k]), KTAP_SKIP,
+						 "the guest did not live to run it");
+			}
+		items[i]->done |= whole;
+	}
+	klog_free(&log);
+	return ret;
+}
+
+/* --- boots --- */
+
+/* Gives the open items of a kernel to boots, at most @per boots a kernel, none with the same module twice. */
+static size_t fill_boots(struct item *items, size_t n, struct boot **boots, struct item ***members,
+			 size_t *counts, size_t at_once, enum lab_exit *ret)
+{
+	size_t n_boots = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t first = 0, best = SIZE_MAX, same_kernel = 0;
+
+		if (items[i].done)
+			continue;
+		for (size_t k = first; k < n_boots; k++) {
+			if (boots[k]->vm.kernel != items[i].kernel)
+				continue;
+			same_kernel++;
+			if (!boot_has_module(boots[k], items[i].module->name) &&
+			    (best == SIZE_MAX || counts[k] < counts[best]))
+				best = k;
+		}
+		if (best == SIZE_MAX || same_kernel < at_once) {
+			best = n_boots++;
+			boots[best] = xcalloc(1, sizeof(struct boot));
+			*ret = boot_init(boots[best], items[i].kernel);
+			members[best] = xcalloc(n, sizeof(struct item *));
+			counts[best] = 0;
+			if (*ret)
+				return n_boots;
+		}
+		add_jobs(boots[best], &items[i]);
+		members[best][counts[best]++] = &items[i];
+	}
+	return n_boots;
+}
+
+static void label_boot(struct boot *b, struct item **items, size_t n)
+{
+	struct buf label = {};
+
+	for (size_t i = 0; i < n && i < 4; i++)
+		buf_printf(&label, "%s%s", i ? "," : "", items[i]->module->name);
+	buf_printf(&label, "%s on %s", n > 4 ? ",..." : "", b->vm.kernel->name);
+	b->vm.label = label.s;
+}
+
+static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n, size_t at_once)
+{
+	struct boot **boots = xcalloc(n, sizeof(*boots));
+	struct item ***members = xcalloc(n, sizeof(*members));
+	size_t *counts = xcalloc(n, sizeof(*counts));
+	enum lab_exit ret = LAB_OK;
+	size_t n_boots = fill_boots(items, n, boots, members, counts, at_once, &ret);
+
+	for (size_t i = 0; i < n_boots; i++) {
+		label_boot(boots[i], members[i], counts[i]);
+		/* a guest of many modules needs its time; a hung one is found by its silence */
+		if (!boots[i]->vm.timeout_s)
+			boots[i]->vm.timeout_s = 120 + 60 * counts[i];
+	}
+	if (!ret) {
+		lab_stage("boot", "%zu guest%s", n_boots, n_boots == 1 ? "" : "s");
+		ret = boot_run(boots, n_boots, at_once);
+		lab_stage_done(NULL);
+	}
+	for (size_t i = 0; i < n_boots; i++, t->boots++)
+		if (!ret && !lab_options.dry_run)
+			ret = judge_boot(t, boots[i], members[i], counts[i]);
+	for (size_t i = 0; i < n_boots; i++) {
+		free((char *)boots[i]->vm.label);
+		boot_free(boots[i]);
+		free(boots[i]);
+		free(members[i]);
+	}
+	free(boots);
+	free(members);
+	free(counts);
+	return ret;
+}
+
+enum lab_exit test_boot(struct test_run *t)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct item *items = NULL;
+	size_t n = 0, open = 0;
+	enum lab_exit ret = LAB_OK;
+
+	for (size_t k = 0; k < t->n_kernels; k++) {
+		for (size_t i = 0; i < t->n_drivers; i++) {
+			struct built *b = &t->built[k * t->n_drivers + i];
+			struct ktap *node = ktap_child(kernel_node(t, &t->k[k]), t->d[i].name);
+
+			for (size_t m = 0; m < b->n; m++) {
+				if (!only_module(t->only, b->modules[m].name))
+					continue;
+				items = xrealloc(items, n + 1, sizeof(*items));
+				items[n++] = (struct item){
+					.run = t,
+					.kernel = &t->k[k],
+					.driver = &t->d[i],
+					.built = b,
+					.module = &b->modules[m],
+					.node = ktap_new(node, b->modules[m].name),
+				};
+			}
+		}
+	}
+	if (!n && t->only)
+		ret = lab_fail(LAB_USAGE, "it is MODULE, MODULE/JOB or MODULE/JOB/CASE",
+			       "--only %s fits no module", t->only);
+	do {
+		open = 0;
+		for (size_t i = 0; i < n; i++)
+			open += !items[i].done;
+		if (open && !ret)
+			ret = boot_round(t, items, n, cpus > 0 ? cpus : 1);
+	} while (open && !ret && !lab_options.dry_run);
+	ktap_settle(t->root);
+	free(items);
+	return ret;
+}
+
+enum lab_exit test_exit(const struct test_run *t)
+{
+	struct ktap_counts c = ktap_count(t->root);
+
+	if (t->crashed)
+		return LAB_CRASHED;
+	if (t->timed_out)
+		return LAB_TIMEOUT;
+	if (c.failed || c.timeout || c.crashed)
+		return LAB_FAILED;
+	return c.passed || lab_options.dry_run ? LAB_OK : LAB_SKIPPED;
+}
+
+void test_free(struct test_run *t)
+{
+	for (size_t i = 0; t->built && i < t->n_drivers * t->n_kernels; i++)
+		built_free(&t->built[i]);
+	for (size_t i = 0; i < t->n_drivers; i++)
+		driver_free(&t->d[i]);
+	for (size_t i = 0; i < t->n_kernels; i++)
+		kernel_free(&t->k[i]);
+	free(t->built);
+	free(t->d);
+	free(t->k);
+	free(t->accel);
+	if (t->root)
+		ktap_free(t->root);
+	strv_free(&t->drivers);
+	strv_free(&t->kernels);
+}
