@@ -16,7 +16,9 @@
  *   | text                        one line of its standard output, byte for byte
  *   ! text                        one line of its standard error
  *   EXIT NAME status ms [why]     status: exit status, or -signal, or "timeout"
- *   END jobs                      all jobs were run; nothing follows
+ *   END jobs                      all jobs were run; only empty lines follow
+ *
+ * An empty line means nothing: the agent pushes its last words out of the port's queue with them.
  *
  * A stream without END is a crash, a hang or a lost channel, whatever QEMU's exit status.
  *
@@ -24,7 +26,7 @@
  * to the test that caused it:
  *
  *   cdevlab: begin TEST
- *   cdevlab: end TEST taint=MASK
+ *   cdevlab: end TEST taint=MASK        decimal, as /proc/sys/kernel/tainted has it
  *
  * TEST is a path: job/case. Marks nest (a job around its cases).
  */
