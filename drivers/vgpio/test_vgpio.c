@@ -1,0 +1,1093 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the virtual GPIO promises beyond what every character device does: lines that keep what they
+ * were set to, and a stream of changes in which nothing is lost silently, merged, stolen or doubled.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "vgpio.h"
+
+/* No wake-up takes that long, whatever the machine is busy with: it is lost. */
+#define LOST_AFTER_MS	3000
+/* How long a stress goes on. */
+#define STRESS_MS	150
+
+#define EVENT_SIZE	sizeof(struct vgpio_event)
+
+static int open_node(int flags)
+{
+	return SAFE(open(test_node(), flags | O_CLOEXEC));
+}
+
+static struct vgpio_info get_info(void)
+{
+	struct vgpio_info info = {.size = sizeof(info)};
+	int fd = open_node(O_WRONLY);
+
+	SAFE(ioctl(fd, VGPIO_INFO, &info));
+	close(fd);
+	return info;
+}
+
+static struct vgpio_info need_queue(void)
+{
+	struct vgpio_info info = get_info();
+
+	if (!(info.features & VGPIO_FEATURE_QUEUE))
+		SKIP("this build has no event queue");
+	return info;
+}
+
+static void set(int fd, unsigned int pin, unsigned int value)
+{
+	struct vgpio_line line = {.pin = pin, .value = value};
+
+	SAFE(ioctl(fd, VGPIO_SET, &line));
+}
+
+static unsigned int get(int fd, unsigned int pin)
+{
+	struct vgpio_line line = {.pin = pin, .value = 7};
+
+	SAFE(ioctl(fd, VGPIO_GET, &line));
+	return line.value;
+}
+
+/* Changes a line @n times. For one thread at a time. */
+static void toggle(int fd, unsigned int pin, unsigned int n)
+{
+	unsigned int value = get(fd, pin);
+
+	while (n--) {
+		value = !value;
+		set(fd, pin, value);
+	}
+}
+
+/* Reads at most @max events of a descriptor that does not block. Returns how many there were. */
+static size_t read_events(int fd, struct vgpio_event *events, size_t max)
+{
+	ssize_t n = read(fd, events, max * EVENT_SIZE);
+
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	SAFE(n);
+	if (n % EVENT_SIZE)
+		test_fail(__FILE__, __LINE__, "read returned %zd bytes, no whole records", n);
+	return n / EVENT_SIZE;
+}
+
+/* Reads until there is nothing more. Returns records and missed events; the last one goes to @last. */
+static unsigned long long drain(int fd, struct vgpio_event *last)
+{
+	struct vgpio_event events[64];
+	unsigned long long count = 0;
+	size_t n, i;
+
+	while ((n = read_events(fd, events, 64)) > 0) {
+		for (i = 0; i < n; i++)
+			count += 1ULL + events[i].missed;
+		*last = events[n - 1];
+	}
+	return count;
+}
+
+static pthread_t start(void *(*run)(void *), void *arg)
+{
+	pthread_t thread;
+	int err = pthread_create(&thread, NULL, run, arg);
+
+	if (err) {
+		test_fail(__FILE__, __LINE__, "pthread_create: %s", errno_name(err));
+		test_end();
+	}
+	return thread;
+}
+
+/* Puts the calling thread on a CPU of its own, as far as there are. */
+static void use_cpu(unsigned int nr)
+{
+	cpu_set_t all, one;
+	unsigned int cpu, n;
+
+	CPU_ZERO(&all);
+	SAFE(sched_getaffinity(0, sizeof(all), &all));
+	nr %= CPU_COUNT(&all);
+	for (cpu = 0, n = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all) || n++ != nr)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		SAFE(sched_setaffinity(0, sizeof(one), &one));
+		return;
+	}
+}
+
+/* Lines */
+
+TEST(GET_returns_what_SET_stored_for_every_pattern_of_the_lines)
+{
+	int fd = open_node(O_RDWR);
+	unsigned int pattern, pin, read_back;
+
+	for (pattern = 0; pattern < 1U << VGPIO_LINES; pattern += 3) {
+		for (pin = 0; pin < VGPIO_LINES; pin++)
+			set(fd, pin, (pattern >> pin) & 1);
+		for (pin = 0, read_back = 0; pin < VGPIO_LINES; pin++)
+			read_back |= get(fd, pin) << pin;
+		ASSERT_EQ(read_back, pattern);
+	}
+}
+
+TEST(a_line_keeps_its_value_when_everything_is_closed)
+{
+	int fd = open_node(O_WRONLY);
+
+	set(fd, 2, 1);
+	set(fd, 3, 0);
+	close(fd);
+	fd = open_node(O_RDONLY);
+	EXPECT_EQ(get(fd, 2), 1);
+	EXPECT_EQ(get(fd, 3), 0);
+}
+
+TEST(a_pin_that_is_not_there_is_EINVAL)
+{
+	static const unsigned int pins[] = {VGPIO_LINES, VGPIO_LINES + 1, 32,	     64,
+					    256,	 INT32_MAX,	  UINT32_MAX};
+	int fd = open_node(O_RDWR);
+	size_t i;
+
+	for (i = 0; i < sizeof(pins) / sizeof(pins[0]); i++) {
+		struct vgpio_line line = {.pin = pins[i], .value = 1};
+
+		EXPECT_ERR(ioctl(fd, VGPIO_SET, &line), EINVAL);
+		EXPECT_ERR(ioctl(fd, VGPIO_GET, &line), EINVAL);
+	}
+}
+
+TEST(a_value_that_is_not_0_or_1_is_EINVAL_and_leaves_the_line_alone)
+{
+	static const unsigned int values[] = {2, 3, 256, INT32_MAX, UINT32_MAX};
+	int fd = open_node(O_RDWR);
+	size_t i;
+
+	for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		struct vgpio_line line = {.pin = 1, .value = values[i]};
+
+		set(fd, 1, i % 2);
+		EXPECT_ERR(ioctl(fd, VGPIO_SET, &line), EINVAL);
+		EXPECT_EQ(get(fd, 1), i % 2);
+	}
+}
+
+TEST(reserved_fields_that_are_not_zero_are_EINVAL)
+{
+	int fd = open_node(O_RDWR);
+	unsigned int bit;
+
+	set(fd, 0, 0);
+	for (bit = 0; bit < 64; bit += 21) {
+		struct vgpio_line line = {.pin = 0, .value = 1, .reserved = 1ULL << bit};
+
+		EXPECT_ERR(ioctl(fd, VGPIO_SET, &line), EINVAL);
+		EXPECT_ERR(ioctl(fd, VGPIO_GET, &line), EINVAL);
+	}
+	EXPECT_EQ(get(fd, 0), 0);
+}
+
+TEST(SET_on_a_descriptor_not_opened_for_writing_is_EBADF_and_GET_works_on_all)
+{
+	struct vgpio_line line = {.pin = 0, .value = 1};
+	int reader = open_node(O_RDONLY), writer = open_node(O_WRONLY), both = open_node(O_RDWR);
+
+	set(writer, 0, 0);
+	EXPECT_ERR(ioctl(reader, VGPIO_SET, &line), EBADF);
+	EXPECT_EQ(get(reader, 0), 0);
+	set(both, 0, 1);
+	EXPECT_EQ(get(reader, 0), 1);
+	EXPECT_EQ(get(writer, 0), 1);
+	EXPECT_EQ(get(both, 0), 1);
+}
+
+TEST(NOP_does_nothing_and_looks_at_no_argument)
+{
+	int fd = open_node(O_RDONLY);
+
+	EXPECT_EQ(ioctl(fd, VGPIO_NOP, 0), 0);
+	EXPECT_EQ(ioctl(fd, VGPIO_NOP, -1L), 0);
+}
+
+TEST(INFO_describes_the_build)
+{
+	struct vgpio_info info = get_info();
+	const char *module = test_module();
+	bool lock = info.features & VGPIO_FEATURE_LOCK;
+	bool queue = info.features & VGPIO_FEATURE_QUEUE;
+
+	EXPECT_EQ(info.size, sizeof(info));
+	EXPECT_EQ(info.lines, VGPIO_LINES);
+	EXPECT_EQ(info.features & ~(VGPIO_FEATURE_LOCK | VGPIO_FEATURE_QUEUE), 0);
+	EXPECT_EQ(info.event_size, queue ? EVENT_SIZE : 0);
+	if (queue) {
+		EXPECT_GE(info.ring, VGPIO_RING_MIN);
+		EXPECT_LE(info.ring, VGPIO_RING_MAX);
+		EXPECT_EQ(info.ring & (info.ring - 1), 0);
+	} else {
+		EXPECT_EQ(info.ring, 0);
+	}
+	if (*module) {
+		EXPECT_EQ(lock, strstr(module, "_sl") != NULL);
+		EXPECT_EQ(queue, strstr(module, "_wq") != NULL);
+	}
+}
+
+TEST(INFO_serves_callers_older_and_newer_than_the_kernel)
+{
+	struct {
+		struct vgpio_info info;
+		unsigned char rest[44];
+	} arg;
+	int fd = open_node(O_RDONLY);
+	size_t i;
+
+	for (i = 0; i < VGPIO_INFO_SIZE_VER0; i += 19) {
+		arg.info.size = i;
+		EXPECT_ERR(ioctl(fd, VGPIO_INFO, &arg), EINVAL);
+	}
+	arg.info.size = VGPIO_INFO_SIZE_MAX + 1;
+	EXPECT_ERR(ioctl(fd, VGPIO_INFO, &arg), E2BIG);
+
+	/* Older: nothing beyond its room is written. */
+	memset(&arg, 0x5a, sizeof(arg));
+	arg.info.size = VGPIO_INFO_SIZE_VER0;
+	SAFE(ioctl(fd, VGPIO_INFO, &arg));
+	EXPECT_EQ(((unsigned char *)&arg)[VGPIO_INFO_SIZE_VER0], 0x5a);
+
+	/* Newer: what this kernel does not know is zero. */
+	memset(&arg, 0x5a, sizeof(arg));
+	arg.info.size = sizeof(arg);
+	SAFE(ioctl(fd, VGPIO_INFO, &arg));
+	EXPECT_EQ(arg.info.size, sizeof(arg.info));
+	for (i = 0; i < sizeof(arg.rest); i++)
+		ASSERT_EQ(arg.rest[i], 0);
+}
+
+TEST(a_build_without_a_queue_offers_neither_read_nor_poll)
+{
+	struct vgpio_event event;
+	struct epoll_event ev = {.events = EPOLLIN};
+	int fd, ep;
+
+	if (get_info().features & VGPIO_FEATURE_QUEUE)
+		SKIP("this build has an event queue");
+	fd = open_node(O_RDWR);
+	EXPECT_ERR(read(fd, &event, sizeof(event)), EINVAL);
+	ep = SAFE(epoll_create1(EPOLL_CLOEXEC));
+	EXPECT_ERR(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev), EPERM);
+}
+
+/* Events */
+
+TEST(an_event_tells_line_value_time_and_a_sequence_without_gaps)
+{
+	struct vgpio_event events[3];
+	struct timespec before, after;
+	unsigned long long from, to;
+	int fd, i;
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	toggle(fd, 5, get(fd, 5));
+	toggle(fd, 6, !get(fd, 6));
+	drain(fd, &events[0]);
+
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	set(fd, 5, 1);
+	set(fd, 6, 0);
+	set(fd, 5, 0);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	from = before.tv_sec * 1000000000ULL + before.tv_nsec;
+	to = after.tv_sec * 1000000000ULL + after.tv_nsec;
+
+	ASSERT_EQ(read_events(fd, events, 3), 3);
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(events[i].pin, i == 1 ? 6 : 5);
+		EXPECT_EQ(events[i].value, i == 0);
+		EXPECT_EQ(events[i].missed, 0);
+		EXPECT_EQ(events[i].reserved, 0);
+		EXPECT_EQ(events[i].sequence, events[0].sequence + i);
+		EXPECT_GE(events[i].time_ns, from);
+		EXPECT_LE(events[i].time_ns, to);
+		from = events[i].time_ns;
+	}
+}
+
+TEST(SET_of_an_unchanged_value_raises_no_event)
+{
+	struct vgpio_event event;
+	int fd;
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	set(fd, 4, get(fd, 4));
+	EXPECT_ERR(read(fd, &event, sizeof(event)), EAGAIN);
+	toggle(fd, 4, 1);
+	set(fd, 4, get(fd, 4));
+	EXPECT_EQ(drain(fd, &event), 1);
+}
+
+TEST(GET_and_calls_that_fail_raise_no_event)
+{
+	struct vgpio_line bad = {.pin = VGPIO_LINES};
+	struct vgpio_event event;
+	int fd;
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	get(fd, 0);
+	EXPECT_ERR(ioctl(fd, VGPIO_SET, &bad), EINVAL);
+	EXPECT_ERR(ioctl(fd, VGPIO_SET, NULL), EFAULT);
+	EXPECT_ERR(read(fd, &event, sizeof(event)), EAGAIN);
+}
+
+TEST(each_of_two_readers_gets_every_event_in_order)
+{
+	struct vgpio_event a[20], b[20];
+	int reader, other, writer;
+	unsigned int i;
+
+	need_queue();
+	reader = open_node(O_RDONLY | O_NONBLOCK);
+	other = open_node(O_RDONLY | O_NONBLOCK);
+	writer = open_node(O_WRONLY);
+	for (i = 0; i < 20; i++)
+		toggle(writer, i % VGPIO_LINES, 1);
+	ASSERT_EQ(read_events(reader, a, 20), 20);
+	ASSERT_EQ(read_events(other, b, 20), 20);
+	for (i = 0; i < 20; i++) {
+		EXPECT_EQ(a[i].pin, i % VGPIO_LINES);
+		EXPECT_EQ(a[i].sequence, a[0].sequence + i);
+		EXPECT_EQ(memcmp(&a[i], &b[i], EVENT_SIZE), 0);
+	}
+}
+
+TEST(a_reader_sees_only_what_happens_after_its_open)
+{
+	struct vgpio_event event;
+	int early, late, writer;
+
+	need_queue();
+	writer = open_node(O_WRONLY);
+	toggle(writer, 0, 3);
+	early = open_node(O_RDONLY | O_NONBLOCK);
+	EXPECT_ERR(read(early, &event, sizeof(event)), EAGAIN);
+	toggle(writer, 0, 3);
+	late = open_node(O_RDONLY | O_NONBLOCK);
+	toggle(writer, 1, 1);
+	EXPECT_EQ(drain(early, &event), 4);
+	EXPECT_EQ(drain(late, &event), 1);
+	EXPECT_EQ(event.pin, 1);
+	EXPECT_EQ(event.missed, 0);
+}
+
+TEST(changes_that_nobody_recorded_do_not_disturb_the_next_reader)
+{
+	struct vgpio_info info = need_queue();
+	struct vgpio_event event;
+	int reader, writer = open_node(O_WRONLY);
+
+	toggle(writer, 0, info.ring / 2);
+	reader = open_node(O_RDONLY | O_NONBLOCK);
+	toggle(writer, 1, 5);
+	EXPECT_EQ(drain(reader, &event), 5);
+	close(reader);
+	toggle(writer, 0, info.ring * 3 + 7);
+	reader = open_node(O_RDONLY | O_NONBLOCK);
+	EXPECT_ERR(read(reader, &event, sizeof(event)), EAGAIN);
+	toggle(writer, 1, 5);
+	ASSERT_EQ(read_events(reader, &event, 1), 1);
+	EXPECT_EQ(event.pin, 1);
+	EXPECT_EQ(event.missed, 0);
+}
+
+TEST(what_is_overrun_is_counted_exactly)
+{
+	struct vgpio_info info = need_queue();
+	struct vgpio_event events[VGPIO_RING_MAX];
+	int fd = open_node(O_RDWR | O_NONBLOCK);
+	size_t n;
+
+	toggle(fd, 0, info.ring);
+	ASSERT_EQ(read_events(fd, events, VGPIO_RING_MAX), info.ring);
+	EXPECT_EQ(events[0].missed, 0);
+
+	toggle(fd, 0, info.ring + 37);
+	n = read_events(fd, events, VGPIO_RING_MAX);
+	ASSERT_EQ(n, info.ring);
+	EXPECT_EQ(events[0].missed, 37);
+	EXPECT_EQ(events[1].missed, 0);
+	EXPECT_EQ(events[n - 1].sequence, events[0].sequence + n - 1);
+
+	toggle(fd, 0, 1);
+	ASSERT_EQ(read_events(fd, events, VGPIO_RING_MAX), 1);
+	EXPECT_EQ(events[0].missed, 0);
+}
+
+TEST(a_dup_shares_the_place_in_the_stream)
+{
+	struct vgpio_event event;
+	int fd, copy;
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	copy = SAFE(dup(fd));
+	toggle(fd, 0, 2);
+	EXPECT_EQ(read_events(fd, &event, 1), 1);
+	EXPECT_EQ(read_events(copy, &event, 1), 1);
+	EXPECT_EQ(read_events(fd, &event, 1), 0);
+}
+
+TEST(read_returns_whole_records_only)
+{
+	struct vgpio_event events[4];
+	int fd;
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	toggle(fd, 0, 3);
+	EXPECT_EQ(read(fd, events, 0), 0);
+	EXPECT_ERR(read(fd, events, 1), EINVAL);
+	EXPECT_ERR(read(fd, events, EVENT_SIZE - 1), EINVAL);
+	EXPECT_EQ(read(fd, events, 2 * EVENT_SIZE - 1), EVENT_SIZE);
+	EXPECT_EQ(read(fd, events, sizeof(events)), 2 * EVENT_SIZE);
+}
+
+TEST(a_read_that_may_not_block_is_EAGAIN_without_an_event)
+{
+	struct vgpio_event event;
+	struct iovec iov = {.iov_base = &event, .iov_len = sizeof(event)};
+	int fd;
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	EXPECT_ERR(read(fd, &event, sizeof(event)), EAGAIN);
+	fd = open_node(O_RDWR);
+	EXPECT_ERR(preadv2(fd, &iov, 1, -1, RWF_NOWAIT), EAGAIN);
+	toggle(fd, 0, 1);
+	EXPECT_EQ(preadv2(fd, &iov, 1, -1, RWF_NOWAIT), EVENT_SIZE);
+}
+
+TEST(the_stream_has_no_positions)
+{
+	struct vgpio_event event;
+	int fd;
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	toggle(fd, 0, 1);
+	EXPECT_ERR(pread(fd, &event, sizeof(event), 0), ESPIPE);
+	EXPECT_ERR(lseek(fd, 0, SEEK_SET), ESPIPE);
+	EXPECT_EQ(read_events(fd, &event, 1), 1);
+}
+
+TEST(poll_tells_of_events_and_consumes_none)
+{
+	struct vgpio_event event;
+	struct pollfd pfd = {.events = POLLIN | POLLRDNORM};
+	int i;
+
+	need_queue();
+	pfd.fd = open_node(O_RDWR | O_NONBLOCK);
+	EXPECT_EQ(poll(&pfd, 1, 0), 0);
+	toggle(pfd.fd, 0, 2);
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(poll(&pfd, 1, 0), 1);
+		EXPECT_EQ(pfd.revents, POLLIN | POLLRDNORM);
+	}
+	EXPECT_EQ(read_events(pfd.fd, &event, 1), 1);
+	EXPECT_EQ(poll(&pfd, 1, 0), 1);
+	EXPECT_EQ(read_events(pfd.fd, &event, 1), 1);
+	EXPECT_EQ(poll(&pfd, 1, 0), 0);
+}
+
+TEST(edge_triggered_epoll_reports_every_burst)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+	struct vgpio_event event;
+	int fd, ep, i;
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	ep = SAFE(epoll_create1(EPOLL_CLOEXEC));
+	SAFE(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev));
+	for (i = 0; i < 5; i++) {
+		EXPECT_EQ(epoll_wait(ep, &ev, 1, 0), 0);
+		toggle(fd, 0, 2);
+		EXPECT_EQ(epoll_wait(ep, &ev, 1, 0), 1);
+		EXPECT_EQ(drain(fd, &event), 2);
+	}
+}
+
+TEST(a_fault_consumes_nothing)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	struct vgpio_event event;
+	unsigned long long first;
+	char *map;
+	int fd;
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_TRUE(map != MAP_FAILED);
+	SAFE(munmap(map + page, page));
+	toggle(fd, 0, 4);
+
+	EXPECT_ERR(read(fd, map + page, EVENT_SIZE), EFAULT);
+	EXPECT_ERR(read(fd, map + page - EVENT_SIZE / 2, EVENT_SIZE), EFAULT);
+	/* One record and a half fit before the hole. */
+	ASSERT_EQ(read(fd, map + page - EVENT_SIZE * 3 / 2, 3 * EVENT_SIZE), EVENT_SIZE);
+	memcpy(&event, map + page - EVENT_SIZE * 3 / 2, EVENT_SIZE);
+	first = event.sequence;
+	EXPECT_EQ(event.missed, 0);
+
+	ASSERT_EQ(read_events(fd, &event, 1), 1);
+	EXPECT_EQ(event.sequence, first + 1);
+	EXPECT_EQ(event.missed, 0);
+	EXPECT_EQ(drain(fd, &event), 2);
+}
+
+TEST(splice_moves_the_same_records)
+{
+	struct vgpio_event events[3];
+	int fd, pipes[2];
+
+	need_queue();
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	SAFE(pipe(pipes));
+	toggle(fd, 7, 3);
+	ASSERT_EQ(splice(fd, NULL, pipes[1], NULL, sizeof(events), 0), sizeof(events));
+	ASSERT_EQ(read(pipes[0], events, sizeof(events)), sizeof(events));
+	EXPECT_EQ(events[0].pin, 7);
+	EXPECT_EQ(events[2].sequence, events[0].sequence + 2);
+	EXPECT_EQ(read_events(fd, events, 1), 0);
+}
+
+static void on_signal(int sig)
+{
+	(void)sig;
+}
+
+TEST(a_signal_ends_a_blocked_read_and_takes_no_event)
+{
+	const struct sigaction action = {.sa_handler = on_signal};
+	struct vgpio_event event;
+	int fd, writer, status;
+	pid_t pid;
+
+	need_queue();
+	fd = open_node(O_RDONLY);
+	writer = open_node(O_WRONLY);
+	pid = SAFE(fork());
+	if (!pid) {
+		sigaction(SIGALRM, &action, NULL);
+		ualarm(20000, 20000);
+		_exit(read(fd, &event, sizeof(event)) == -1 && errno == EINTR ? 0 : 1);
+	}
+	SAFE(waitpid(pid, &status, 0));
+	EXPECT_EQ(status, 0);
+	toggle(writer, 0, 1);
+	EXPECT_EQ(read(fd, &event, sizeof(event)), EVENT_SIZE);
+}
+
+/* Threads and CPUs */
+
+struct sharing {
+	int fd;
+	unsigned long long first;	/* its bit is 0 */
+	unsigned int total;
+	atomic_uint taken;
+	atomic_uchar *seen;
+};
+
+static void *read_shared(void *arg)
+{
+	struct sharing *s = arg;
+	struct vgpio_event events[3];
+	size_t n, i;
+
+	while (atomic_load(&s->taken) < s->total) {
+		struct pollfd pfd = {.fd = s->fd, .events = POLLIN};
+
+		poll(&pfd, 1, 1);
+		n = read_events(s->fd, events, 3);
+		for (i = 0; i < n; i++) {
+			unsigned long long index = events[i].sequence - s->first;
+
+			EXPECT_EQ(events[i].missed, 0);
+			ASSERT_TRUE(index < s->total);
+			EXPECT_EQ(atomic_fetch_add(&s->seen[index], 1), 0);
+			atomic_fetch_add(&s->taken, 1);
+		}
+	}
+	return NULL;
+}
+
+TEST(threads_that_share_a_descriptor_get_each_event_once)
+{
+	struct vgpio_info info = need_queue();
+	struct sharing s = {.total = 2000};
+	struct vgpio_event event;
+	pthread_t threads[3];
+	unsigned int i, pause_at;
+	int writer = open_node(O_WRONLY);
+
+	s.fd = open_node(O_RDONLY | O_NONBLOCK);
+	s.seen = calloc(s.total, sizeof(*s.seen));
+	ASSERT_TRUE(s.seen != NULL);
+	toggle(writer, 0, 1);
+	ASSERT_EQ(read_events(s.fd, &event, 1), 1);
+	s.first = event.sequence + 1;
+
+	for (i = 0; i < 3; i++)
+		threads[i] = start(read_shared, &s);
+	pause_at = info.ring / 2;
+	for (i = 0; i < s.total; i++) {
+		/* Never so far ahead that the ring is overrun: this is not about missed events. */
+		while (i - atomic_load(&s.taken) >= pause_at)
+			sched_yield();
+		toggle(writer, i % VGPIO_LINES, 1);
+	}
+	for (i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	EXPECT_EQ(atomic_load(&s.taken), s.total);
+	for (i = 0; i < s.total; i++)
+		ASSERT_EQ(atomic_load(&s.seen[i]), 1);
+}
+
+struct ping {
+	int fd;
+	bool use_poll;
+	atomic_bool stop;
+	atomic_uint acknowledged;
+};
+
+static void *read_and_acknowledge(void *arg)
+{
+	struct ping *p = arg;
+	struct pollfd pfd = {.fd = p->fd, .events = POLLIN};
+	struct vgpio_event event;
+
+	use_cpu(0);
+	while (!atomic_load(&p->stop)) {
+		if (p->use_poll)
+			ASSERT_EQ(poll(&pfd, 1, -1), 1);
+		ASSERT_EQ(read(p->fd, &event, sizeof(event)), EVENT_SIZE);
+		EXPECT_EQ(event.missed, 0);
+		atomic_fetch_add(&p->acknowledged, 1);
+	}
+	return NULL;
+}
+
+/*
+ * One change at a time, the next one only after the reader has acknowledged it: a wake-up that is lost
+ * once stays lost. The pause before each change varies, so that changes hit the reader at every point
+ * on its way to sleep.
+ */
+static void stress_wakeups(bool use_poll)
+{
+	struct ping p = {.use_poll = use_poll};
+	unsigned int round, value, spin;
+	int writer = open_node(O_WRONLY);
+	long long end, lost_at = 0;
+	pthread_t reader;
+
+	p.fd = open_node(O_RDONLY);
+	value = get(writer, 0);
+	reader = start(read_and_acknowledge, &p);
+	use_cpu(1);
+	end = now_ms() + STRESS_MS;
+
+	for (round = 1;; round++) {
+		bool last = round % 64 == 0 && now_ms() >= end;
+		unsigned int tries = 0;
+
+		for (spin = round * 7 % 509; spin; spin--)
+			atomic_signal_fence(memory_order_seq_cst);
+		atomic_store(&p.stop, last);
+		value = !value;
+		set(writer, 0, value);
+		while (atomic_load(&p.acknowledged) != round) {
+			if (++tries % 64)
+				continue;
+			sched_yield();
+			if (tries == 64)
+				lost_at = now_ms() + LOST_AFTER_MS;
+			if (tries % 4096 == 0 && now_ms() > lost_at) {
+				test_fail(__FILE__, __LINE__, "change %u did not wake the reader up",
+					  round);
+				test_end();
+			}
+		}
+		if (last)
+			break;
+	}
+	pthread_join(reader, NULL);
+	test_note("%u changes, each one woke the reader up", round);
+}
+
+TEST(no_wakeup_of_a_blocked_read_is_lost)
+{
+	need_queue();
+	stress_wakeups(false);
+}
+
+TEST(no_wakeup_of_a_blocked_poll_is_lost)
+{
+	need_queue();
+	stress_wakeups(true);
+}
+
+#define WRITERS	3
+#define READERS	2
+
+struct crowd {
+	atomic_bool done;
+	atomic_uint pins;
+	unsigned int per_writer;
+};
+
+struct crowd_reader {
+	struct crowd *crowd;
+	int fd;
+	unsigned long long records, missed;
+};
+
+static void *write_crowd(void *arg)
+{
+	struct crowd *c = arg;
+	/* A line of its own, so that each of its sets is a change. */
+	unsigned int pin = atomic_fetch_add(&c->pins, 1);
+	int fd = open_node(O_WRONLY);
+
+	use_cpu(pin);
+	toggle(fd, pin, c->per_writer);
+	close(fd);
+	return NULL;
+}
+
+static void *read_crowd(void *arg)
+{
+	struct crowd_reader *r = arg;
+	unsigned char values[VGPIO_LINES];
+	struct vgpio_event events[16];
+	unsigned long long last = 0;
+	bool over = false;
+	size_t n, i;
+
+	memset(values, 7, sizeof(values));
+	do {
+		struct pollfd pfd = {.fd = r->fd, .events = POLLIN};
+
+		/* Looked at before the read: what was set till then is what the last reads return. */
+		over = atomic_load(&r->crowd->done);
+		poll(&pfd, 1, over ? 0 : 2);
+		while ((n = read_events(r->fd, events, 16)) > 0) {
+			for (i = 0; i < n; i++) {
+				const struct vgpio_event *e = &events[i];
+
+				if (last)
+					ASSERT_EQ(e->sequence, last + 1 + e->missed);
+				ASSERT_TRUE(e->pin < WRITERS && e->value <= 1);
+				/* Between two changes of a line is nothing, unless it was missed. */
+				if (e->missed)
+					memset(values, 7, sizeof(values));
+				ASSERT_TRUE(values[e->pin] != e->value);
+				values[e->pin] = e->value;
+				last = e->sequence;
+				r->records++;
+				r->missed += e->missed;
+			}
+		}
+	} while (!over);
+	return NULL;
+}
+
+TEST(with_many_writers_and_readers_every_change_is_read_or_counted_once)
+{
+	struct crowd c = {.per_writer = 3000};
+	struct crowd_reader r[READERS] = {0};
+	pthread_t writers[WRITERS], readers[READERS];
+	int i;
+
+	need_queue();
+	for (i = 0; i < READERS; i++) {
+		r[i].crowd = &c;
+		r[i].fd = open_node(O_RDONLY | O_NONBLOCK);
+		readers[i] = start(read_crowd, &r[i]);
+	}
+	for (i = 0; i < WRITERS; i++)
+		writers[i] = start(write_crowd, &c);
+	for (i = 0; i < WRITERS; i++)
+		pthread_join(writers[i], NULL);
+	atomic_store(&c.done, true);
+	for (i = 0; i < READERS; i++) {
+		pthread_join(readers[i], NULL);
+		EXPECT_EQ(r[i].records + r[i].missed, WRITERS * c.per_writer);
+		test_note("reader %d: %llu records, %llu missed", i, r[i].records, r[i].missed);
+	}
+}
+
+TEST(racing_SETs_of_different_lines_do_not_undo_each_other)
+{
+	struct crowd c = {.per_writer = 3001};
+	unsigned int before[WRITERS];
+	pthread_t writers[WRITERS];
+	int fd = open_node(O_RDWR), i;
+
+	for (i = 0; i < WRITERS; i++)
+		before[i] = get(fd, i);
+	for (i = 0; i < WRITERS; i++)
+		writers[i] = start(write_crowd, &c);
+	for (i = 0; i < WRITERS; i++)
+		pthread_join(writers[i], NULL);
+	for (i = 0; i < WRITERS; i++)
+		EXPECT_EQ(get(fd, i), !before[i]);
+}
+
+struct race {
+	atomic_uint phase;		/* odd: SETs go on, even: they rest; 0: over */
+	atomic_uint reached;		/* the phase that the writer is in */
+	atomic_uint begun, done;	/* SETs */
+};
+
+static void *write_race(void *arg)
+{
+	struct race *r = arg;
+	int fd = open_node(O_WRONLY);
+	unsigned int value = get(fd, 0), phase;
+
+	use_cpu(1);
+	while ((phase = atomic_load(&r->phase))) {
+		atomic_store(&r->reached, phase);
+		if (phase % 2 == 0) {
+			sched_yield();
+			continue;
+		}
+		value = !value;
+		atomic_fetch_add(&r->begun, 1);
+		set(fd, 0, value);
+		atomic_fetch_add(&r->done, 1);
+	}
+	close(fd);
+	return NULL;
+}
+
+static void enter_phase(struct race *r, unsigned int phase)
+{
+	atomic_store(&r->phase, phase);
+	while (atomic_load(&r->reached) != phase)
+		sched_yield();
+}
+
+TEST(an_open_that_races_with_SETs_misses_none_that_begins_after_it)
+{
+	unsigned int phase = 2, done_before, begun_after, done;
+	struct race r = {.phase = phase};
+	unsigned long long count;
+	struct vgpio_event event;
+	pthread_t writer;
+	long long end;
+	int fd;
+
+	need_queue();
+	writer = start(write_race, &r);
+	use_cpu(0);
+	end = now_ms() + STRESS_MS;
+	do {
+		enter_phase(&r, ++phase);
+		done_before = atomic_load(&r.done);
+		fd = open_node(O_RDONLY | O_NONBLOCK);
+		begun_after = atomic_load(&r.begun);
+		enter_phase(&r, ++phase);
+		done = atomic_load(&r.done);
+		count = drain(fd, &event);
+		/* Those under way during the open may be in or out. */
+		EXPECT_GE(count, done - begun_after);
+		EXPECT_LE(count, done - done_before);
+		close(fd);
+	} while (now_ms() < end);
+	atomic_store(&r.phase, 0);
+	pthread_join(writer, NULL);
+	test_note("%u opens", phase / 2 - 1);
+}
+
+/* The client */
+
+struct output {
+	int status;
+	char out[1024], err[1024];
+};
+
+static void read_file(FILE *file, char *text, size_t size)
+{
+	size_t n;
+
+	rewind(file);
+	n = fread(text, 1, size - 1, file);
+	text[n] = '\0';
+	fclose(file);
+}
+
+static void need_client(void)
+{
+	const char *path = getenv("PATH");
+	char dirs[1024], file[1200], *dir, *rest;
+
+	snprintf(dirs, sizeof(dirs), "%s", path ? path : "");
+	for (rest = dirs; (dir = strsep(&rest, ":"));) {
+		snprintf(file, sizeof(file), "%s/vgpioctl", dir);
+		if (!access(file, X_OK))
+			return;
+	}
+	SKIP("vgpioctl is not in PATH");
+}
+
+static pid_t spawn_client(const char *device, const char *words, int out, int err)
+{
+	char text[256], *argv[16] = {"vgpioctl", "--device", (char *)device}, *rest = text;
+	pid_t pid;
+	int n = 3;
+
+	snprintf(text, sizeof(text), "%s", words);
+	while (n < 15 && (argv[n] = strsep(&rest, " ")))
+		n++;
+	pid = SAFE(fork());
+	if (!pid) {
+		dup2(out, STDOUT_FILENO);
+		dup2(err, STDERR_FILENO);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	return pid;
+}
+
+/* Runs vgpioctl with the blank-separated words. */
+static struct output client(const char *device, const char *words)
+{
+	FILE *out = tmpfile(), *err = tmpfile();
+	struct output o;
+	int status;
+	pid_t pid;
+
+	ASSERT_TRUE(out && err);
+	pid = spawn_client(device, words, fileno(out), fileno(err));
+	SAFE(waitpid(pid, &status, 0));
+	o.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	read_file(out, o.out, sizeof(o.out));
+	read_file(err, o.err, sizeof(o.err));
+	return o;
+}
+
+static void expect_client(const char *words, int status, const char *out)
+{
+	struct output o = client(test_node(), words);
+
+	if (o.status != status || (out && strcmp(o.out, out)))
+		test_fail(__FILE__, __LINE__, "vgpioctl %s: status %d, output \"%s\", errors \"%s\"",
+			  words, o.status, o.out, o.err);
+	/* A failure is one line. */
+	if (status == 1 && (!strchr(o.err, '\n') || strchr(o.err, '\n')[1]))
+		test_fail(__FILE__, __LINE__, "vgpioctl %s: errors \"%s\"", words, o.err);
+}
+
+TEST(vgpioctl_sets_gets_and_toggles)
+{
+	int fd = open_node(O_RDONLY);
+	char json[300];
+
+	need_client();
+	expect_client("set 0=1 1=0 7=1", 0, "");
+	EXPECT_EQ(get(fd, 0), 1);
+	EXPECT_EQ(get(fd, 1), 0);
+	EXPECT_EQ(get(fd, 7), 1);
+	expect_client("get 7 1", 0, "7=1\n1=0\n");
+	expect_client("toggle 1", 0, "");
+	EXPECT_EQ(get(fd, 1), 1);
+	snprintf(json, sizeof(json), "{\"device\":\"%s\",\"lines\":[{\"pin\":1,\"value\":1}]}\n",
+		 test_node());
+	expect_client("--json get 1", 0, json);
+}
+
+TEST(vgpioctl_tells_wrong_usage_from_failure)
+{
+	struct output o;
+
+	need_client();
+	expect_client("set 1=2", 2, "");
+	expect_client("frobnicate", 2, "");
+	expect_client("get 8", 1, "");
+	expect_client("set 99=1", 1, "");
+	o = client("/dev/vgpio_that_is_not_there", "get");
+	EXPECT_EQ(o.status, 1);
+	EXPECT_TRUE(strstr(o.err, "is the module loaded?") != NULL);
+}
+
+TEST(vgpioctl_watch_prints_events_until_the_count_or_an_interrupt)
+{
+	int fd, out[2], status, count;
+	struct pollfd pfd;
+	char text[512];
+	pid_t pid;
+
+	need_client();
+	need_queue();
+	fd = open_node(O_WRONLY);
+	for (count = 0; count < 2; count++) {
+		SAFE(pipe2(out, O_CLOEXEC));
+		pid = spawn_client(test_node(), count ? "watch -n 1 --timeout 5" : "watch", out[1], 2);
+		close(out[1]);
+		pfd.fd = out[0];
+		pfd.events = POLLIN;
+		/* It may not have opened the device yet. */
+		do
+			toggle(fd, 3, 1);
+		while (!poll(&pfd, 1, 2));
+		EXPECT_GE(read(out[0], text, sizeof(text) - 1), 1);
+		if (!count)
+			SAFE(kill(pid, SIGINT));
+		SAFE(waitpid(pid, &status, 0));
+		EXPECT_EQ(status, 0);
+		close(out[0]);
+	}
+}
+
+TEST(vgpioctl_watch_says_that_a_build_has_no_events)
+{
+	need_client();
+	if (get_info().features & VGPIO_FEATURE_QUEUE)
+		SKIP("this build has an event queue");
+	expect_client("watch -n 1", 1, "");
+}
