@@ -43,7 +43,11 @@
 #define PORT_TIMEOUT_MS	 5000
 #define CALIBRATE_LOOPS	 20000
 #define CALIBRATE_ROUNDS 8
-#define LOOP_INSNS	 2 /* of a pass of spin() */
+#define LOOP_INSNS	 2 /* of a pass of SPIN(), without the nops */
+#define LOOP_NOPS	 8
+
+#define SPIN_ASM_TEXT(text) #text
+#define SPIN_NOPS(n)	    "	.rept " SPIN_ASM_TEXT(n) "\n	nop\n	.endr\n"
 
 /* _IO('~', 254): no driver of the kernel has it, /dev/null has no ioctl at all. */
 #define UNKNOWN_IOCTL	 0x7efe
@@ -78,11 +82,9 @@ static inline __attribute__((always_inline)) uint64_t counter(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-static inline __attribute__((always_inline)) void spin(unsigned long passes)
-{
-	asm volatile("1:	dec %0\n\t"
-		     "	jnz 1b" : "+r"(passes) : : "cc");
-}
+/* A loop of @passes passes, of two instructions and @nops each. */
+#define SPIN(passes, nops) \
+	asm volatile("1:\n" SPIN_NOPS(nops) "	dec %0\n	jnz 1b" : "+r"(passes) : : "cc")
 
 static const char *clock_choose(void)
 {
@@ -99,11 +101,8 @@ static inline __attribute__((always_inline)) uint64_t counter(void)
 	return now;
 }
 
-static inline __attribute__((always_inline)) void spin(unsigned long passes)
-{
-	asm volatile("1:	subs %0, %0, #1\n\t"
-		     "	b.ne 1b" : "+r"(passes) : : "cc");
-}
+#define SPIN(passes, nops) \
+	asm volatile("1:\n" SPIN_NOPS(nops) "	subs %0, %0, #1\n	b.ne 1b" : "+r"(passes) : : "cc")
 
 static const char *clock_choose(void)
 {
@@ -126,11 +125,8 @@ static inline __attribute__((always_inline)) uint64_t counter(void)
 	return now;
 }
 
-static inline __attribute__((always_inline)) void spin(unsigned long passes)
-{
-	asm volatile("1:	addi %0, %0, -1\n\t"
-		     "	bnez %0, 1b" : "+r"(passes) : : );
-}
+#define SPIN(passes, nops) \
+	asm volatile("1:\n" SPIN_NOPS(nops) "	addi %0, %0, -1\n	bnez %0, 1b" : "+r"(passes))
 
 static void on_sigill(int sig)
 {
@@ -164,29 +160,35 @@ static const char *clock_choose(void)
 #error "no counter is known for this architecture"
 #endif
 
-static __attribute__((noinline)) uint64_t spin_ticks(unsigned long passes)
+static __attribute__((noinline)) uint64_t spin_short(unsigned long passes)
 {
 	uint64_t start = counter();
 
-	spin(passes);
+	SPIN(passes, 0);
 	return counter() - start;
 }
 
-/*
- * Under icount a tick is a fixed number of instructions, so loops of a known length give a known,
- * repeating difference. Returns that number, or 0 when the counter does not behave like that.
- */
-static unsigned int insns_per_tick(void)
+static __attribute__((noinline)) uint64_t spin_long(unsigned long passes)
 {
-	uint64_t insns = (uint64_t)CALIBRATE_LOOPS * LOOP_INSNS, ticks, most = 0, least = UINT64_MAX;
+	uint64_t start = counter();
+
+	SPIN(passes, LOOP_NOPS);
+	return counter() - start;
+}
+
+/* How many instructions make a tick in that loop, or 0 when that is not a repeating whole number. */
+static unsigned int calibrate(uint64_t (*ticks_of)(unsigned long passes), unsigned int insns_per_pass)
+{
+	uint64_t insns = (uint64_t)CALIBRATE_LOOPS * insns_per_pass;
+	uint64_t ticks, most = 0, least = UINT64_MAX;
 	unsigned int per_tick;
 	int i, same = 0;
 
-	spin_ticks(1000);
+	ticks_of(1000);
 	for (i = 0; i < CALIBRATE_ROUNDS; i++) {
-		ticks = spin_ticks(CALIBRATE_LOOPS + 1000) - spin_ticks(1000);
-		/* A timer tick may fall into one of them. */
-		if (ticks > insns + insns / 100)
+		ticks = ticks_of(CALIBRATE_LOOPS + 1000) - ticks_of(1000);
+		/* A timer interrupt may fall into one of them. */
+		if (same && ticks > least + least / 100)
 			continue;
 		most = ticks > most ? ticks : most;
 		least = ticks < least ? ticks : least;
@@ -197,8 +199,19 @@ static unsigned int insns_per_tick(void)
 	per_tick = (insns + least / 2) / least;
 	/* A coarse counter is off by one at either end; one that counts instructions, never. */
 	if (per_tick == 1)
-		return least == insns && most == insns ? 1 : 0;
-	return insns / per_tick >= least - 2 && insns / per_tick <= most + 2 ? per_tick : 0;
+		return least == insns && most == insns;
+	return per_tick && insns / per_tick + 2 >= least && insns / per_tick <= most + 2 ? per_tick : 0;
+}
+
+/*
+ * Under icount a tick is a fixed number of instructions, whichever they are. A quiet processor also
+ * takes the same time for the same loop again and again, but not one in proportion for another loop.
+ */
+static unsigned int insns_per_tick(void)
+{
+	unsigned int per_tick = calibrate(spin_short, LOOP_INSNS);
+
+	return per_tick && per_tick == calibrate(spin_long, LOOP_INSNS + LOOP_NOPS) ? per_tick : 0;
 }
 
 /* ---- The built-in floors ---- */
@@ -301,6 +314,8 @@ static __attribute__((noinline, noclone)) void trace_loop(void (*run)(void), siz
 		run();
 	}
 	exact_mark();
+	/* No tail call: the last pass must end with the same instructions as the others. */
+	asm volatile("" : : : "memory");
 }
 
 static int by_value(const void *a, const void *b)
@@ -407,7 +422,7 @@ static const char *op_floor(const struct exact_op *op)
 	return op == &floors[0] ? NULL : "enotty";
 }
 
-static void put_figures(const struct exact_op *op, const struct figures *f)
+static void put_figures(const struct exact_op *op, const struct figures *f, unsigned int per_tick)
 {
 	unsigned int i;
 
@@ -417,8 +432,8 @@ static void put_figures(const struct exact_op *op, const struct figures *f)
 		put_string(op_floor(op));
 	else
 		put("null");
-	put(",\"samples\":%d,\"mode\":%" PRIu64 ",\"at_mode\":%" PRIu64 ",\"mean\":%.2f",
-	    EXACT_SAMPLES, f->mode, f->at_mode, f->mean);
+	put(",\"samples\":%d,\"mode\":%" PRIu64 ",\"at_mode\":%" PRIu64 ",\"mean\":%.*f",
+	    EXACT_SAMPLES, f->mode, f->at_mode, per_tick > 1 ? 4 : 2, f->mean);
 	put(",\"min\":%" PRIu64 ",\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 ",\"max\":%" PRIu64, f->min,
 	    f->p50, f->p99, f->max);
 	if (op->spread)
@@ -468,7 +483,8 @@ static bool port_say(int port, const char *fmt, const char *name)
 }
 
 /* Returns 0, -EOPNOTSUPP when the node does not offer it, or another -errno, which is printed. */
-static int op_run(const struct exact_op *op, const char *node, bool paced, int port)
+static int op_run(const struct exact_op *op, const char *node, unsigned int per_tick,
+		  int port)
 {
 	static struct figures figures;
 	const char *stage = "open";
@@ -491,12 +507,12 @@ static int op_run(const struct exact_op *op, const char *node, bool paced, int p
 				ret = -EPIPE;
 		}
 	} else {
-		if (paced)
+		if (per_tick)
 			align();
 		/* The sleep has cooled what the warm-up had warmed. */
 		measure_samples(op->run, samples, EXACT_WARMUP);
 		measure_samples(op->run, samples, EXACT_SAMPLES);
-		if (paced)
+		if (per_tick)
 			align();
 		measure_loop(op->run, EXACT_WARMUP);
 		figures.mean = (double)measure_loop(op->run, EXACT_SAMPLES) / EXACT_SAMPLES;
@@ -513,7 +529,7 @@ static int op_run(const struct exact_op *op, const char *node, bool paced, int p
 		put_problem(op, "error", stage, -ret);
 	} else if (port < 0) {
 		figures_compute(&figures);
-		put_figures(op, &figures);
+		put_figures(op, &figures, per_tick);
 	} else {
 		put_op(op);
 		put(",\"traced\":%d}\n", EXACT_TRACED);
@@ -530,7 +546,7 @@ struct options {
 	bool list, trace;
 };
 
-static bool op_wanted(const struct exact_op *op, const struct options *opt)
+static bool op_named(const struct exact_op *op, const struct options *opt)
 {
 	unsigned int i;
 
@@ -540,12 +556,34 @@ static bool op_wanted(const struct exact_op *op, const struct options *opt)
 	return !opt->n_only;
 }
 
+/* Those asked for and the floors they stand on: without its floor a figure says nothing. */
+static void ops_choose(const struct options *opt, const struct exact_op *ops, size_t n_ops,
+		       bool *chosen)
+{
+	bool more = true;
+	size_t i, j;
+
+	for (i = 0; i < n_ops; i++)
+		chosen[i] = op_named(&ops[i], opt);
+	while (more) {
+		more = false;
+		for (i = 0; i < n_ops; i++) {
+			for (j = 0; chosen[i] && ops[i].floor && j < n_ops; j++) {
+				if (chosen[j] || strcmp(ops[j].name, ops[i].floor))
+					continue;
+				chosen[j] = true;
+				more = true;
+			}
+		}
+	}
+}
+
 static void usage(FILE *to)
 {
 	fprintf(to,
 		"usage: %s [--node PATH] [--op NAME]... [--trace] [--list]\n"
 		"  --node PATH  the node to measure (default: $" ENV_NODE ")\n"
-		"  --op NAME    only this operation, and the floors; may be repeated\n"
+		"  --op NAME    only this operation and its floors; may be repeated\n"
 		"  --trace      run each operation %d times for a host that records addresses\n"
 		"  --list       print the names of the operations and measure none\n",
 		program_invocation_short_name, EXACT_TRACED);
@@ -652,6 +690,7 @@ static void settle(bool icount)
  */
 int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops)
 {
+	static bool chosen[OPS_MAX];
 	struct options opt = { 0 };
 	unsigned int per_tick, ran = 0, failed = 0;
 	const char *clock;
@@ -662,8 +701,13 @@ int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops)
 	ret = options_parse(&opt, argc, argv);
 	if (ret >= 0)
 		return ret;
+	if (n_ops > OPS_MAX) {
+		fprintf(stderr, "more than %d operations\n", OPS_MAX);
+		return 2;
+	}
 	if (!options_known(&opt, ops, n_ops))
 		return 2;
+	ops_choose(&opt, ops, n_ops, chosen);
 	if (opt.list) {
 		for (i = 0; i < n_ops; i++)
 			puts(ops[i].name);
@@ -693,7 +737,7 @@ int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops)
 	for (i = 0; i < N_FLOORS; i++)
 		failed += op_run(&floors[i], opt.node, per_tick, port) != 0;
 	for (i = 0; i < n_ops; i++) {
-		if (!op_wanted(&ops[i], &opt))
+		if (!chosen[i])
 			continue;
 		ret = op_run(&ops[i], opt.node, per_tick, port);
 		ran += !ret;

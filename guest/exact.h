@@ -6,17 +6,24 @@
  *
  * A benchmark is a table of operations; main() of a bench_*.c returns exact_main(argc, argv, ops, n).
  * For each operation: open(), EXACT_WARMUP calls of run(), EXACT_SAMPLES timed calls, close(). One JSON
- * object per operation goes to standard output, a line each:
+ * object per operation goes to standard output, a line each, after one that describes the clock:
  *
+ *   {"clock":"tsc","icount":true,"insns_per_tick":1}
  *   {"op":"SET","floor":"NOP","samples":4000,"mode":653,"at_mode":3998,"mean":653.02,
  *    "min":653,"p50":653,"p99":653,"max":1211,"histogram":[[653,3998],[1211,2]]}
  *
- * The three floors (empty loop, getpid, ENOTTY on /dev/null) are measured by exact_main() itself and come first,
+ * or {"op":"SET","skipped":"open: EOPNOTSUPP"} or {"op":"SET","error":"check: EPROTO"}; "floor" is null for
+ * "empty", and "spread":true is there when the operation says so. "mean" is that of a loop with no reading
+ * inside: it goes with the mean of "empty", the others with the mode of "empty". Where a tick is more than
+ * one instruction (arm64: 16), mean * insns_per_tick is the number, and the mode is coarse.
+ *
+ * The three floors (empty loop, getppid, ENOTTY on /dev/null) are measured by exact_main() itself and come first,
  * named "empty", "syscall", "enotty". Figures are raw: the host subtracts.
  *
  * With --trace, each operation is run EXACT_TRACED times between calls of exact_mark() while the host records
  * every executed address; the control port carries, line by line, "trace NAME" / "ok" before and "done" / "ok" after.
- * "mark ADDRESS" is said once first.
+ * "mark ADDRESS" is said once first, and not answered. The instructions from one mark to the next, less those
+ * of "empty", are exactly the mode less the mode of "empty".
  */
 #ifndef CDEVLAB_EXACT_H
 #define CDEVLAB_EXACT_H
