@@ -1,0 +1,851 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "vm.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../guest/protocol.h"
+#include "vm_private.h"
+
+#define DEADLINE_S	  120 /* when neither the guest nor the person says otherwise */
+#define PANIC_RESET_S	  3   /* from the panic line to the reset that panic=-1 asks for */
+#define POWER_OFF_S	  5   /* from END to QEMU's exit */
+#define REGISTERS_S	  2   /* for QEMU to say where a hung guest is */
+#define LOG_MAX		  (16 << 20)
+#define LOG_HEAD	  (4 << 20)
+#define STDERR_MAX	  65536
+#define PIPE_BYTES	  (1 << 20)
+#define PANIC_LINE	  "Kernel panic - not syncing"
+
+/* What we ended a guest for; NOTHING: it ends by itself. */
+enum kill_reason { NOTHING, KILL_STOPPED, KILL_HANG, KILL_PANIC, KILL_CLEAN, KILL_FLOOD };
+
+enum { FD_LOG, FD_RESULTS, FD_CONTROL, FD_QMP, FD_OUT, FD_ERR, FD_STDIN, N_FDS };
+
+struct vm_state {
+	struct vm *vm;
+	struct proc proc;
+	struct qmp qmp;
+	struct console console;
+	int log_fd, results_fd, control_fd;
+	struct lines log, results, control;
+	struct buf err, to_control;
+	double start, deadline, heard;
+	double end_at, panic_at, registers_until;
+	enum kill_reason kill;
+	bool running, registers_known;
+	char *panic, *where, *failure;
+	/* the exact clock's recording */
+	char *trace_dir, *trace_name, *trace_path;
+	int n_traces;
+	bool trace_failed;
+};
+
+const char *vm_end_name(enum vm_end end)
+{
+	static const char *const names[] = {
+		[VM_CLEAN] = "clean", [VM_PANIC] = "panic",		 [VM_HANG] = "hang",
+		[VM_LOST] = "lost",   [VM_QEMU_FAILED] = "qemu-failed", [VM_STOPPED] = "stopped",
+	};
+
+	return end < ARRAY_SIZE(names) ? names[end] : "unknown";
+}
+
+bool lines_add(struct lines *l, const char *p, size_t n, void (*fn)(void *ctx, char *line), void *ctx)
+{
+	char *start, *nl;
+
+	buf_add(&l->b, p, n);
+	start = l->b.s;
+	while ((nl = memchr(l->b.s + l->scanned, '\n', l->b.n - l->scanned))) {
+		*nl = '\0';
+		fn(ctx, start);
+		start = nl + 1;
+		l->scanned = start - l->b.s;
+	}
+	l->b.n -= start - l->b.s;
+	memmove(l->b.s, start, l->b.n + 1);
+	l->scanned = l->b.n;
+	return l->b.n <= LINE_MAX_BYTES;
+}
+
+void lines_end(struct lines *l, void (*fn)(void *ctx, char *line), void *ctx)
+{
+	if (l->b.n)
+		fn(ctx, l->b.s);
+	buf_free(&l->b);
+	l->scanned = 0;
+}
+
+/**
+ * vm_qemu_version() - what an architecture's QEMU says of itself
+ * @arch:	whose
+ * Return: the first line of --version, a new string; NULL when it is not installed or does not run.
+ */
+char *vm_qemu_version(const struct arch *arch)
+{
+	char *argv[] = {arch->qemu, "--version", NULL};
+	char *out = proc_have(arch->qemu) ? proc_output(argv) : NULL;
+
+	if (out)
+		out[strcspn(out, "\n")] = '\0';
+	return out;
+}
+
+/*
+ * The command line.
+ */
+
+void vm_machine_args(struct strv *argv, const struct arch *arch, const char *accel, bool exact, int cpus,
+		     int memory_mb)
+{
+	strv_add(argv, arch->qemu);
+	strv_add(argv, "-M");
+	strv_add(argv, arch->qemu_machine);
+	strv_add(argv, "-cpu");
+	if (!strcmp(accel, "kvm"))
+		strv_add(argv, "host");
+	else
+		strv_add(argv, exact && arch->cpu_exact && *arch->cpu_exact ? arch->cpu_exact : arch->cpu);
+	strv_add(argv, "-accel");
+	strv_add(argv, accel);
+	if (exact) {
+		/* one tick for each instruction, and idle time passes at once */
+		strv_add(argv, "-icount");
+		strv_add(argv, "shift=0,sleep=off");
+		strv_add(argv, "-rtc");
+		strv_add(argv, "base=2026-01-01T00:00:00,clock=vm");
+	}
+	strv_add(argv, "-smp");
+	strv_addf(argv, "%d", cpus);
+	strv_add(argv, "-m");
+	strv_addf(argv, "%d", memory_mb);
+	strv_split(argv, "-nodefaults -no-user-config -display none -no-reboot", " ");
+}
+
+static void add_words(struct buf *b, const char *words)
+{
+	if (!words || !*words)
+		return;
+	if (b->n)
+		buf_puts(b, " ");
+	buf_puts(b, words);
+}
+
+static char *kernel_command_line(const struct vm *vm)
+{
+	const struct arch *arch = vm->kernel->arch;
+	struct buf b = {};
+
+	buf_printf(&b, "console=%s", arch->console);
+	/*
+	 * panic=-1 resets at once, and -no-reboot makes that QEMU's exit. The self-tests and the jitter
+	 * entropy source cost seconds under emulation; expedited grace periods make unloading fast.
+	 */
+	add_words(&b, "quiet panic=-1 oops=panic cryptomgr.notests initcall_blacklist=jent_mod_init");
+	add_words(&b, "printk.devkmsg=on rcupdate.rcu_expedited=1 init_on_alloc=0");
+	add_words(&b, arch->append);
+	if (vm->exact) {
+		add_words(&b, "randomize_kstack_offset=off nokaslr");
+		add_words(&b, arch->append_exact);
+	}
+	add_words(&b, vm->append);
+	return b.s;
+}
+
+/* struct ends - what QEMU gets: descriptors it inherits. -1: the port is not there */
+struct ends {
+	int initrd, log, results, control, qmp;
+};
+
+static void add_port(struct strv *argv, const char *id, const char *name, const char *chardev)
+{
+	strv_add(argv, "-chardev");
+	strv_add(argv, chardev);
+	strv_add(argv, "-device");
+	strv_addf(argv, "virtserialport,chardev=%s,name=%s", id, name);
+}
+
+/*
+ * QEMU's arguments. Without ends, as a person would type them: INITRD stands for the archive, which is only
+ * in memory; the kernel log appears on the terminal, results are written to the file RESULTS, and the
+ * exact clock's control port is a socket of the name CONTROL. Our own monitor is left out.
+ */
+static void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
+{
+	_cleanup_free_ char *append = kernel_command_line(vm), *chardev = NULL, *control = NULL;
+
+	vm_machine_args(argv, vm->kernel->arch, vm->accel, vm->exact, vm->exact ? 1 : vm->cpus ?: 2,
+			vm->memory_mb ?: 256);
+	strv_add(argv, "-kernel");
+	strv_add(argv, vm->kernel->image);
+	if (vm->initrd_fd >= 0) {
+		strv_add(argv, "-initrd");
+		if (ends)
+			strv_addf(argv, "/dev/fd/%d", ends->initrd);
+		else
+			strv_add(argv, "INITRD");
+	}
+	strv_add(argv, "-append");
+	strv_add(argv, append);
+	strv_add(argv, "-chardev");
+	if (!ends)
+		strv_addf(argv, "stdio,id=log%s", vm->shell ? ",signal=off" : "");
+	else if (vm->shell)
+		strv_addf(argv, "socket,id=log,fd=%d", ends->log);
+	else
+		strv_addf(argv, "file,id=log,path=/dev/fd/%d", ends->log);
+	strv_add(argv, "-serial");
+	strv_add(argv, "chardev:log");
+	if (!vm->shell) {
+		strv_add(argv, "-device");
+		/* each of the 31 ports it would have costs the guest two queues */
+		strv_addf(argv, "virtio-serial-pci,max_ports=%d", vm->trace ? 3 : 2);
+		chardev = ends ? xasprintf("socket,id=results,fd=%d", ends->results) :
+				 xstrdup("file,id=results,path=RESULTS");
+		add_port(argv, "results", RESULTS_PORT, chardev);
+	}
+	if (!vm->shell && vm->trace) {
+		control = ends ? xasprintf("socket,id=control,fd=%d", ends->control) :
+				 xstrdup("socket,id=control,path=CONTROL,server=on,wait=off");
+		add_port(argv, "control", CONTROL_PORT, control);
+	}
+	if (ends) {
+		strv_add(argv, "-chardev");
+		strv_addf(argv, "socket,id=qmp,fd=%d", ends->qmp);
+		strv_add(argv, "-mon");
+		strv_add(argv, "chardev=qmp,mode=control");
+	}
+}
+
+static const char *choose_accel(const struct vm *vm)
+{
+	const char *wish = getenv("CDEVLAB_ACCEL");
+
+	/* counting instructions is something only the emulator does */
+	if (vm->exact)
+		return "tcg";
+	if (wish && (!strcmp(wish, "tcg") || !strcmp(wish, "kvm")))
+		return wish;
+	if (lab_options.dry_run)
+		return vm_kvm_remembered(vm->kernel) > 0 ? "kvm" : "tcg";
+	return vm_kvm_works(vm->kernel) ? "kvm" : "tcg";
+}
+
+/*
+ * Recording what is executed: a conversation of the guest's exact clock (control port) with QEMU (QMP).
+ */
+
+static void control_say(struct vm_state *st, const char *text)
+{
+	buf_puts(&st->to_control, text);
+	if (st->control_fd >= 0 && !flush_buf(st->control_fd, &st->to_control))
+		st->to_control.n = 0;
+}
+
+static void trace_switched(void *ctx, const char *text)
+{
+	struct vm_state *st = ctx;
+
+	/* these commands print only when they fail */
+	if (!text[strspn(text, " \r\n")] || st->trace_failed)
+		return;
+	st->trace_failed = true;
+	lab_warn("QEMU cannot record what is executed: %.*s", (int)strcspn(text, "\r\n"), text);
+}
+
+static void trace_on_done(void *ctx, const char *text)
+{
+	trace_switched(ctx, text);
+	control_say(ctx, "ok\n");
+}
+
+static void trace_off_done(void *ctx, const char *text)
+{
+	struct vm_state *st = ctx;
+
+	trace_switched(ctx, text);
+	if (!st->trace_failed && st->vm->on_trace)
+		st->vm->on_trace(st->vm, st->trace_name, st->trace_path);
+	unlink(st->trace_path);
+	free(st->trace_path);
+	free(st->trace_name);
+	st->trace_path = st->trace_name = NULL;
+	control_say(st, "ok\n");
+}
+
+/* Every instruction a block of its own, so that the log has each of them. */
+static const char *single_step_command(const struct qmp *q)
+{
+	return q->major > 8 || (q->major == 8 && q->minor >= 1) ? "one-insn-per-tb" : "singlestep";
+}
+
+static void control_line(void *ctx, char *line)
+{
+	struct vm_state *st = ctx;
+
+	if (str_starts(line, "trace ") && !st->trace_path) {
+		st->trace_name = xstrdup(line + strlen("trace "));
+		/* a name of its own each time: QEMU appends to a log it has written before */
+		st->trace_path = xasprintf("%s/%d", st->trace_dir, ++st->n_traces);
+		qmp_hmp(&st->qmp, trace_switched, "logfile \"%s\"", st->trace_path);
+		qmp_hmp(&st->qmp, trace_switched, "%s on", single_step_command(&st->qmp));
+		qmp_hmp(&st->qmp, trace_on_done, "log exec,nochain");
+	} else if (!strcmp(line, "done") && st->trace_path) {
+		qmp_hmp(&st->qmp, trace_switched, "log none");
+		qmp_hmp(&st->qmp, trace_off_done, "%s off", single_step_command(&st->qmp));
+	}
+}
+
+/*
+ * What the guest says.
+ */
+
+static void keep_log(struct vm_state *st, const char *p, size_t n)
+{
+	static const char cut[] = "\n[... the log is too long: this part was not kept ...]\n";
+	struct buf *log = &st->vm->log;
+	size_t m = 0;
+
+	buf_add(log, p, n);
+	for (size_t i = log->n - n; i < log->n; i++)
+		if (log->s[i] != '\r')
+			log->s[log->n - n + m++] = log->s[i];
+	log->n -= n - m;
+	log->s[log->n] = '\0';
+	if (log->n > LOG_MAX) {
+		/* how it began and how it ended is what matters */
+		size_t head = LOG_HEAD + strlen(cut);
+
+		memcpy(log->s + LOG_HEAD, cut, strlen(cut));
+		memmove(log->s + head, log->s + log->n - LOG_HEAD, LOG_HEAD + 1);
+		log->n = head + LOG_HEAD;
+	}
+}
+
+static void log_line(void *ctx, char *line)
+{
+	struct vm_state *st = ctx;
+	struct vm *vm = st->vm;
+	const char *panic;
+	char *to = line;
+
+	for (const char *from = line; *from; from++)
+		if (*from != '\r')
+			*to++ = *from;
+	*to = '\0';
+	panic = strstr(line, PANIC_LINE);
+	if (panic && !st->panic) {
+		st->panic = xstrdup(panic);
+		st->panic_at = now_s();
+	}
+	if (!vm->shell)
+		lab_verbose("%s", line);
+	if (vm->on_log)
+		vm->on_log(vm, line);
+}
+
+static void results_line(void *ctx, char *line)
+{
+	struct vm_state *st = ctx;
+	struct vm *vm = st->vm;
+
+	if (str_starts(line, "READY") && !vm->ready_s)
+		vm->ready_s = now_s() - st->start;
+	if ((!strcmp(line, "END") || str_starts(line, "END ")) && !st->end_at)
+		st->end_at = now_s();
+	if (vm->on_line)
+		vm->on_line(vm, line);
+}
+
+/* Where the guest's CPUs are, out of "info registers -a". */
+static void registers_known(void *ctx, const char *text)
+{
+	static const char *const counters[] = {"RIP=", "EIP=", " PC=", "\npc ", " pc "};
+	struct vm_state *st = ctx;
+	struct buf b = {};
+	const char *cpu = text;
+
+	st->registers_known = true;
+	while ((cpu = strstr(cpu, "CPU#"))) {
+		const char *next = strstr(cpu + 4, "CPU#"), *pc = NULL;
+
+		for (size_t i = 0; i < ARRAY_SIZE(counters) && !pc; i++) {
+			pc = strstr(cpu, counters[i]);
+			if (pc && next && pc > next)
+				pc = NULL;
+			if (pc)
+				pc += strlen(counters[i]);
+		}
+		if (pc) {
+			pc += strspn(pc, " ");
+			buf_printf(&b, "%sCPU%d at %.*s", b.n ? ", " : "", atoi(cpu + 4),
+				   (int)strspn(pc, "0123456789abcdefABCDEFx"), pc);
+		}
+		if (!next)
+			break;
+		cpu = next;
+	}
+	free(st->where);
+	st->where = b.s;
+}
+
+/*
+ * One guest's life.
+ */
+
+static bool make_pair(int pair[2], bool one_way)
+{
+	if (one_way) {
+		if (pipe2(pair, O_CLOEXEC))
+			return false;
+		/* a bigger one only means fewer turns for both sides */
+		fcntl(pair[0], F_SETPIPE_SZ, PIPE_BYTES);
+	} else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+		return false;
+	}
+	return !fcntl(pair[0], F_SETFL, O_NONBLOCK);
+}
+
+static enum lab_exit launch(struct vm_state *st, struct ends *ends)
+{
+	int verbose = lab_options.verbose, keep[5], n = 0;
+	struct vm *vm = st->vm;
+	struct strv argv = {};
+	enum lab_exit ret;
+
+	keep[n++] = ends->log;
+	keep[n++] = ends->qmp;
+	if (vm->initrd_fd >= 0)
+		keep[n++] = ends->initrd;
+	if (ends->results >= 0)
+		keep[n++] = ends->results;
+	if (ends->control >= 0)
+		keep[n++] = ends->control;
+	vm_args(&argv, vm, ends);
+	st->proc = (struct proc){.argv = argv.v, .keep_fds = keep, .n_keep = n};
+	/* shown is the line a person can use, not the one with our descriptors */
+	lab_verbose("+ %s", vm->command);
+	lab_options.verbose = 0;
+	ret = proc_start(&st->proc);
+	lab_options.verbose = verbose;
+	st->proc.argv = NULL;
+	st->proc.keep_fds = NULL;
+	strv_free(&argv);
+	return ret;
+}
+
+static enum lab_exit vm_start(struct vm *vm)
+{
+	int log[2] = {-1, -1}, results[2] = {-1, -1}, control[2] = {-1, -1}, qmp[2] = {-1, -1};
+	struct vm_state *st = xcalloc(1, sizeof(*st));
+	struct ends ends;
+	enum lab_exit ret = LAB_OK;
+	int limit = vm->timeout_s ?: lab_options.timeout_s ?: DEADLINE_S;
+
+	vm->state = st;
+	vm->end = VM_LOST; /* until more is known: a callback may only say VM_STOPPED */
+	st->vm = vm;
+	st->log_fd = st->results_fd = st->control_fd = st->qmp.fd = st->console.fd = -1;
+	st->proc.out_fd = st->proc.err_fd = -1;
+	if (!make_pair(log, !vm->shell) || !make_pair(qmp, false) ||
+	    (!vm->shell && !make_pair(results, false)) ||
+	    (!vm->shell && vm->trace && !make_pair(control, false)))
+		ret = lab_fail(LAB_CANNOT, NULL, "cannot make a channel to the guest: %s",
+			       strerror(errno));
+	st->log_fd = log[0];
+	st->results_fd = results[0];
+	st->control_fd = control[0];
+	if (!ret && vm->trace && !(st->trace_dir = temp_dir(NULL)))
+		ret = LAB_CANNOT;
+	st->start = st->heard = now_s();
+	/* a person at the prompt has all the time there is */
+	if (!(vm->shell && !vm->timeout_s && !lab_options.timeout_s && isatty(STDIN_FILENO)))
+		st->deadline = st->start + limit;
+	ends = (struct ends){vm->initrd_fd, log[1], results[1], control[1], qmp[1]};
+	if (!ret)
+		ret = launch(st, &ends);
+	close_fd(&log[1]);
+	close_fd(&results[1]);
+	close_fd(&control[1]);
+	close_fd(&qmp[1]);
+	if (ret) {
+		close_fd(&qmp[0]);
+		return ret;
+	}
+	st->running = true;
+	qmp_start(&st->qmp, qmp[0], st);
+	if (vm->shell)
+		console_start(&st->console, fcntl(log[0], F_DUPFD_CLOEXEC, 3));
+	fcntl(st->proc.out_fd, F_SETFL, O_NONBLOCK);
+	fcntl(st->proc.err_fd, F_SETFL, O_NONBLOCK);
+	return LAB_OK;
+}
+
+/* Reads what there is. Returns false at the end of the stream, which it closes. */
+static ssize_t read_some(int *fd, char *chunk, size_t size)
+{
+	ssize_t n = read(*fd, chunk, size);
+
+	if (n > 0)
+		return n;
+	if (!n || (errno != EAGAIN && errno != EINTR)) {
+		close(*fd);
+		*fd = -1;
+	}
+	return 0;
+}
+
+static void end_it(struct vm_state *st, enum kill_reason why)
+{
+	if (st->kill == NOTHING)
+		st->kill = why;
+}
+
+static void read_log(struct vm_state *st)
+{
+	char chunk[65536];
+	ssize_t n;
+
+	while (st->log_fd >= 0 && (n = read_some(&st->log_fd, chunk, sizeof(chunk))) > 0) {
+		st->heard = now_s();
+		keep_log(st, chunk, n);
+		if (st->vm->shell)
+			console_show(&st->console, chunk, n);
+		if (!lines_add(&st->log, chunk, n, log_line, st))
+			lines_end(&st->log, log_line, st);
+	}
+}
+
+static void read_results(struct vm_state *st)
+{
+	char chunk[65536];
+	ssize_t n;
+
+	while (st->results_fd >= 0 &&
+	       (n = read_some(&st->results_fd, chunk, sizeof(chunk))) > 0) {
+		st->heard = now_s();
+		if (!lines_add(&st->results, chunk, n, results_line, st)) {
+			end_it(st, KILL_FLOOD);
+			return;
+		}
+	}
+}
+
+static void read_control(struct vm_state *st)
+{
+	char chunk[4096];
+	ssize_t n;
+
+	while (st->control_fd >= 0 &&
+	       (n = read_some(&st->control_fd, chunk, sizeof(chunk))) > 0) {
+		st->heard = now_s();
+		if (!lines_add(&st->control, chunk, n, control_line, st))
+			return;
+	}
+	if (st->control_fd >= 0 && st->to_control.n)
+		flush_buf(st->control_fd, &st->to_control);
+}
+
+static void read_stderr(struct vm_state *st, int *fd)
+{
+	char chunk[4096];
+	ssize_t n;
+
+	while (*fd >= 0 && (n = read_some(fd, chunk, sizeof(chunk))) > 0)
+		if (st->err.n + n <= STDERR_MAX)
+			buf_add(&st->err, chunk, n);
+}
+
+static void want(struct pollfd *p, int fd, short events)
+{
+	/* poll() passes negative descriptors over */
+	*p = (struct pollfd){.fd = events ? fd : -1, .events = events};
+}
+
+static void vm_poll_fds(struct vm_state *st, struct pollfd *p)
+{
+	want(&p[FD_LOG], st->log_fd,
+	     st->vm->shell ? console_out_events(&st->console) : POLLIN);
+	want(&p[FD_RESULTS], st->results_fd, POLLIN);
+	want(&p[FD_CONTROL], st->control_fd, POLLIN | (st->to_control.n ? POLLOUT : 0));
+	want(&p[FD_QMP], st->qmp.fd, POLLIN | (st->qmp.out.n ? POLLOUT : 0));
+	want(&p[FD_OUT], st->proc.out_fd, POLLIN);
+	want(&p[FD_ERR], st->proc.err_fd, POLLIN);
+	want(&p[FD_STDIN], STDIN_FILENO, st->vm->shell ? console_in_events(&st->console) : 0);
+}
+
+static void vm_read_all(struct vm_state *st, const struct pollfd *p)
+{
+	if (!p || p[FD_QMP].revents)
+		qmp_service(&st->qmp, POLLIN);
+	/* the kernel log first: a mark must not come after the result it stands before */
+	if (!p || p[FD_LOG].revents)
+		read_log(st);
+	if (!p || p[FD_RESULTS].revents)
+		read_results(st);
+	if (!p || p[FD_CONTROL].revents)
+		read_control(st);
+	if (!p || p[FD_OUT].revents)
+		read_stderr(st, &st->proc.out_fd);
+	if (!p || p[FD_ERR].revents)
+		read_stderr(st, &st->proc.err_fd);
+	if (st->vm->shell && p)
+		console_service(&st->console, p[FD_STDIN].revents);
+}
+
+/* Ends it where its time is up or somebody wants it ended. True when it is time to kill. */
+static bool vm_overdue(struct vm_state *st)
+{
+	double now = now_s();
+	struct vm *vm = st->vm;
+
+	if (vm->end == VM_STOPPED || st->console.leave)
+		end_it(st, KILL_STOPPED);
+	if (st->panic_at && now > st->panic_at + PANIC_RESET_S)
+		end_it(st, KILL_PANIC);
+	if (st->end_at && now > st->end_at + POWER_OFF_S)
+		end_it(st, KILL_CLEAN);
+	if (st->kill != NOTHING && st->kill != KILL_HANG)
+		return true;
+	if (st->kill == NOTHING && !st->end_at && !st->panic_at &&
+	    ((st->deadline && now > st->deadline) ||
+	     (vm->idle_s && now > st->heard + vm->idle_s))) {
+		bool deadline = st->deadline && now > st->deadline;
+
+		end_it(st, KILL_HANG);
+		st->failure = deadline ? xasprintf("no end after %.0f s", now - st->start) :
+					 xasprintf("silent for %d s", vm->idle_s);
+		st->registers_until = now + REGISTERS_S;
+		qmp_hmp(&st->qmp, registers_known, "info registers -a");
+	}
+	return st->kill == KILL_HANG &&
+	       (st->registers_known || st->qmp.fd < 0 || now > st->registers_until);
+}
+
+static char *qemu_message(const struct vm_state *st)
+{
+	struct buf b = {};
+
+	if (st->proc.status < 0)
+		buf_printf(&b, "QEMU was killed by signal %d (%s)", -st->proc.status,
+			   strsignal(-st->proc.status));
+	else if (st->proc.status)
+		buf_printf(&b, "QEMU ended with status %d", st->proc.status);
+	else
+		buf_puts(&b, "QEMU was ended from outside");
+	if (st->err.n) {
+		_cleanup_free_ char *text = xstrdup(st->err.s);
+
+		buf_printf(&b, ": %s", str_trim(text));
+	}
+	return b.s;
+}
+
+static void classify(struct vm_state *st)
+{
+	const char *reason = st->qmp.reason ?: "no reason given";
+	struct vm *vm = st->vm;
+
+	if (st->kill == KILL_STOPPED) {
+		vm->end = VM_STOPPED;
+	} else if (st->panic) {
+		vm->end = VM_PANIC;
+		vm->why = xstrdup(st->panic);
+	} else if (st->kill == KILL_HANG) {
+		vm->end = VM_HANG;
+		vm->why = xasprintf("%s%s%s", st->failure, st->where ? "; " : "", st->where ?: "");
+	} else if (st->kill == KILL_CLEAN) {
+		vm->end = VM_CLEAN;
+		vm->why = xasprintf("it did not power off within %d s of its end", POWER_OFF_S);
+	} else if (st->kill == KILL_FLOOD) {
+		vm->end = VM_LOST;
+		vm->why = xasprintf("a line of more than %d MiB on the results port",
+				    LINE_MAX_BYTES >> 20);
+	} else if (st->proc.status || str_starts(reason, "host-signal")) {
+		vm->end = VM_QEMU_FAILED;
+		vm->why = qemu_message(st);
+	} else if (st->end_at || (vm->shell && !strcmp(reason, "guest-shutdown"))) {
+		vm->end = VM_CLEAN;
+	} else {
+		vm->end = VM_LOST;
+		vm->why = xasprintf("the guest %s before its END record (%s)",
+				    !strcmp(reason, "guest-reset") ? "reset" : "powered off", reason);
+	}
+}
+
+static void vm_state_free(struct vm_state *st)
+{
+	st->vm->state = NULL;
+	console_end(&st->console);
+	close_fd(&st->log_fd);
+	close_fd(&st->results_fd);
+	close_fd(&st->control_fd);
+	qmp_close(&st->qmp);
+	proc_free(&st->proc);
+	temp_dir_done(st->trace_dir);
+	buf_free(&st->log.b);
+	buf_free(&st->results.b);
+	buf_free(&st->control.b);
+	buf_free(&st->err);
+	buf_free(&st->to_control);
+	free(st->panic);
+	free(st->where);
+	free(st->failure);
+	free(st->trace_name);
+	free(st->trace_path);
+	free(st);
+}
+
+/* QEMU has ended, or is ended now: reads what it left in the channels, and says how it went. */
+static void vm_finish(struct vm_state *st)
+{
+	struct vm *vm = st->vm;
+	bool by_itself = st->kill == NOTHING;
+
+	if (st->proc.pid > 0) {
+		int out = st->proc.out_fd, err = st->proc.err_fd;
+
+		/* proc_end() would close them unread */
+		st->proc.out_fd = st->proc.err_fd = -1;
+		proc_end(&st->proc);
+		st->proc.out_fd = out;
+		st->proc.err_fd = err;
+	}
+	vm_read_all(st, NULL);
+	lines_end(&st->log, log_line, st);
+	lines_end(&st->results, results_line, st);
+	/* on_line() may want the end just when it came by itself */
+	if (vm->end == VM_STOPPED && by_itself && !st->panic)
+		st->kill = KILL_STOPPED;
+	close_fd(&st->proc.out_fd);
+	close_fd(&st->proc.err_fd);
+	vm->seconds = now_s() - st->start;
+	classify(st);
+	if (st->err.n && vm->end != VM_QEMU_FAILED)
+		lab_verbose("QEMU: %s", str_trim(st->err.s));
+	vm_state_free(st);
+}
+
+/*
+ * All guests.
+ */
+
+static enum lab_exit prepare(struct vm *vm)
+{
+	const struct arch *arch = vm->kernel->arch;
+	struct strv argv = {};
+
+	if (!proc_have(arch->qemu) && !lab_options.dry_run) {
+		_cleanup_free_ char *hint = xasprintf("apt install %s", arch->qemu_package);
+
+		return lab_fail(LAB_CANNOT, hint, "%s is not installed", arch->qemu);
+	}
+	vm->accel = xstrdup(choose_accel(vm));
+	vm_args(&argv, vm, NULL);
+	vm->command = shell_join(argv.v);
+	strv_free(&argv);
+	return lab_interrupted() ? LAB_INTERRUPTED : LAB_OK;
+}
+
+/* Serves the running guests once. */
+static void serve(struct vm **running, size_t n)
+{
+	struct pollfd *fds = xcalloc(n * N_FDS + 1, sizeof(*fds));
+	int wait_ms = 50;
+
+	for (size_t i = 0; i < n; i++) {
+		vm_poll_fds(running[i]->state, &fds[i * N_FDS]);
+		/* its monitor is closed: QEMU is about to exit */
+		if (running[i]->state->qmp.fd < 0)
+			wait_ms = 2;
+	}
+	want(&fds[n * N_FDS], proc_signal_fd(), POLLIN);
+	poll(fds, n * N_FDS + 1, wait_ms);
+	for (size_t i = 0; i < n; i++)
+		vm_read_all(running[i]->state, &fds[i * N_FDS]);
+	free(fds);
+}
+
+/**
+ * vm_run() - runs guests to their ends
+ * @vms:	the guests; their results are valid whatever is returned
+ * @n:		how many
+ * @at_once:	so many of them side by side; 0: one per processor
+ *
+ * A callback ends its guest by setting vm->end to VM_STOPPED. A person who leaves a shell with Ctrl-A x
+ * has stopped that guest too; both are LAB_OK.
+ *
+ * Return: LAB_OK, LAB_INTERRUPTED, or LAB_CANNOT with a message.
+ */
+enum lab_exit vm_run(struct vm *vms, size_t n, size_t at_once)
+{
+	struct vm **running = xcalloc(n, sizeof(*running));
+	size_t n_running = 0, next = 0;
+	enum lab_exit ret = LAB_OK;
+
+	if (!at_once) {
+		long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+		at_once = cpus > 0 ? cpus : 1;
+	}
+	for (size_t i = 0; i < n; i++)
+		vms[i].end = VM_STOPPED;
+	for (size_t i = 0; i < n && !ret; i++) {
+		ret = prepare(&vms[i]);
+		if (!ret && lab_options.dry_run)
+			puts(vms[i].command);
+	}
+	if (lab_options.dry_run)
+		next = n;
+	while (!ret && (next < n || n_running)) {
+		while (!ret && next < n && n_running < at_once) {
+			ret = vm_start(&vms[next]);
+			running[n_running++] = &vms[next++];
+		}
+		if (!ret)
+			serve(running, n_running);
+		if (lab_interrupted())
+			ret = LAB_INTERRUPTED;
+		for (size_t i = 0; i < n_running && !ret;) {
+			struct vm_state *st = running[i]->state;
+
+			/* in this order: what was said before the exit is read by vm_finish() */
+			if (!proc_ended(&st->proc) && !vm_overdue(st)) {
+				i++;
+				continue;
+			}
+			vm_finish(st);
+			running[i] = running[--n_running];
+		}
+	}
+	for (size_t i = 0; i < n_running; i++) {
+		end_it(running[i]->state, KILL_STOPPED);
+		vm_finish(running[i]->state);
+	}
+	for (; next < n; next++)
+		vms[next].end = VM_STOPPED;
+	free(running);
+	return ret;
+}
+
+/**
+ * vm_free() - frees what vm_run() put into a guest
+ * @vm:	it can be run again then
+ */
+void vm_free(struct vm *vm)
+{
+	buf_free(&vm->log);
+	free(vm->why);
+	free(vm->accel);
+	free(vm->command);
+	vm->why = vm->accel = vm->command = NULL;
+	vm->ready_s = vm->seconds = 0;
+}
