@@ -4,7 +4,8 @@
  *
  *	init				runs the plan, see protocol.h
  *	insmod PATH [PARAM=VALUE...]	loads a module and notes the nodes that appear
- *	rmmod NAME			unloads it
+ *	rmmod NAME...			unloads them, in that order
+ *	sections NAME			where its code lies: a section and an address a line
  *
  * The agent trusts nothing it starts: a job may hang, flood, fork away or get stuck in the driver
  * under test, and the next one must still run and be told apart.
@@ -473,16 +474,12 @@ static int insmod_main(int argc, char **argv)
 	return 0;
 }
 
-static int rmmod_main(int argc, char **argv)
+static int module_unload(const char *arg)
 {
 	char name[128], path[PATH_MAX];
 	const char *why;
 
-	if (argc != 2 || argv[1][0] == '-') {
-		fprintf(stderr, "usage: rmmod NAME\n");
-		return 2;
-	}
-	module_name(argv[1], name, sizeof(name));
+	module_name(arg, name, sizeof(name));
 	if (syscall(SYS_delete_module, name, O_NONBLOCK) < 0) {
 		switch (errno) {
 		case EWOULDBLOCK:
@@ -503,6 +500,49 @@ static int rmmod_main(int argc, char **argv)
 	/* Its nodes are gone; a later job must not be sent to them. */
 	snprintf(path, sizeof(path), NODES_DIR "/%s", name);
 	unlink(path);
+	return 0;
+}
+
+static int rmmod_main(int argc, char **argv)
+{
+	int i, ret = 0;
+
+	if (argc < 2 || argv[1][0] == '-') {
+		fprintf(stderr, "usage: rmmod NAME...\n");
+		return 2;
+	}
+	for (i = 1; i < argc && !ret; i++)
+		ret = module_unload(argv[i]);
+	return ret;
+}
+
+/* The exact clock's host side maps executed addresses to functions by these. */
+static int sections_main(int argc, char **argv)
+{
+	char dir[PATH_MAX], path[PATH_MAX], address[32];
+	struct dirent *e;
+	DIR *d;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: sections NAME\n");
+		return 2;
+	}
+	snprintf(dir, sizeof(dir), "/sys/module/%s/sections", argv[1]);
+	d = opendir(dir);
+	if (!d) {
+		fprintf(stderr, "sections: %s: %s\n", dir, errno_name(errno));
+		return 1;
+	}
+	while ((e = readdir(d))) {
+		/* ".": the directory itself; ".text": a section */
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) >= (int)sizeof(path))
+			continue;
+		if (file_read(path, address, sizeof(address)) > 0)
+			printf("%s %s", e->d_name, address);
+	}
+	closedir(d);
 	return 0;
 }
 
@@ -923,7 +963,7 @@ static void __attribute__((noreturn)) init_main(void)
 	port.fd = port_open(RESULTS_PORT, shell ? PORT_WAIT_MS / 5 : PORT_WAIT_MS);
 	/* A guest that is only a prompt needs no port. */
 	if (port.fd < 0 && shell)
-		port.fd = open("/dev/console", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+		port.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (port.fd < 0)
 		fatal("no results port: %s", errno_name(-port.fd));
 	port_say("READY %lld", now_ms());
@@ -949,8 +989,10 @@ int main(int argc, char **argv)
 		return insmod_main(argc, argv);
 	if (!strcmp(name, "rmmod"))
 		return rmmod_main(argc, argv);
+	if (!strcmp(name, "sections"))
+		return sections_main(argc, argv);
 	if (getpid() == 1)
 		init_main();
-	fprintf(stderr, "%s: to be called as insmod or rmmod, or as the first process\n", name);
+	fprintf(stderr, "%s: to be called as insmod, rmmod or sections, or as the first process\n", name);
 	return 2;
 }
