@@ -1,0 +1,605 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Claims about the module: loading, unloading, what stays behind, what it says and what it discloses.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#define CLAIM_ORDER 205
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/klog.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "conform.h"
+#include "guest.h"
+#include "protocol.h"
+
+/* So many loads, or opens, must leave fewer objects than they are. */
+#define LEAK_MIN	24
+
+int module_load(void)
+{
+	char path[256];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), MODULES_DIR "/%s.ko", test_module());
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, conf.params, 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* Modules are named with underscores inside the kernel, whatever the file is called. */
+static const char *kernel_name(void)
+{
+	static char name[64];
+	char *at;
+
+	snprintf(name, sizeof(name), "%s", test_module());
+	for (at = name; *at; at++)
+		if (*at == '-')
+			*at = '_';
+	return name;
+}
+
+int module_unload(void)
+{
+	return syscall(SYS_delete_module, kernel_name(), O_NONBLOCK) ? -errno : 0;
+}
+
+bool module_loaded(void)
+{
+	char path[256], state[32];
+
+	snprintf(path, sizeof(path), "/sys/module/%s/initstate", kernel_name());
+	return file_read(path, state, sizeof(state)) > 0 && !strncmp(state, "live", 4);
+}
+
+void module_ensure(void)
+{
+	int ret;
+
+	if (module_loaded())
+		return;
+	ret = module_load();
+	if (ret)
+		SKIP("the module cannot be loaded again: %s", errno_name(-ret));
+}
+
+static int refcount(void)
+{
+	char path[256], text[32];
+
+	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", kernel_name());
+	return file_read(path, text, sizeof(text)) > 0 ? atoi(text) : -1;
+}
+
+/* Unloads for a claim that is about something else. */
+static void unload_or_skip(void)
+{
+	int ret;
+
+	if (refcount() > 0)
+		SKIP("the module is in use");
+	ret = module_unload();
+	if (ret)
+		SKIP("the module cannot be unloaded: %s", errno_name(-ret));
+}
+
+/* Lines of the kernel log since the last call, but for the lab's marks. */
+static unsigned int log_lines(int kmsg, char *first, size_t size)
+{
+	unsigned int n = 0;
+	char line[2048], *text;
+	ssize_t len;
+
+	for (;;) {
+		len = read(kmsg, line, sizeof(line) - 1);
+		if (len < 0 && errno == EPIPE)
+			continue;	/* overwritten: more than enough were there */
+		if (len <= 0)
+			return n;
+		line[len] = '\0';
+		text = strchr(line, ';');
+		text = text ? text + 1 : line;
+		text[strcspn(text, "\n")] = '\0';
+		if (!strncmp(text, MARK_BEGIN, strlen(MARK_BEGIN)) ||
+		    !strncmp(text, MARK_END, strlen(MARK_END)))
+			continue;
+		if (!n++)
+			snprintf(first, size, "%.*s", (int)size - 1, text);
+	}
+}
+
+static void hot_calls(void)
+{
+	char buf[4096] = { 0 };
+	int fd = dev_open(MODE_ANY);
+	unsigned int i;
+
+	if (facts->mode != O_WRONLY && facts->read != READ_BLOCKS)
+		dev_read(fd, buf, facts->positioned ? 16 : sizeof(buf));
+	if (facts->writes && facts->mode != O_RDONLY)
+		dev_write(fd, buf, 16);
+	lseek(fd, 0, SEEK_SET);
+	ready_now(fd);
+	for (i = 0; i < conf.n_ioctls; i++)
+		if (_IOC_SIZE(conf.ioctls[i].cmd) <= sizeof(buf))
+			dev_ioctl(fd, conf.ioctls[i].cmd, buf);
+	dev_ioctl(fd, _IO(0xfe, 0xfe), NULL);
+	close(fd);
+}
+
+/* Defects 23 and 40: a line per open made a comparison of printk. Also: any user could fill the log. */
+CLAIM(log_quiet, "log.quiet", NEED_NODE, "opening, reading, writing and ioctls log nothing")
+{
+	unsigned int round, i, n = 0;
+	char first[256] = "";
+	int kmsg;
+
+	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (kmsg < 0)
+		SKIP("/dev/kmsg: %s", errno_name(errno));
+	/* Somebody else's line, or one that is said only once, is not there the second time. */
+	for (round = 0; round < 2; round++) {
+		lseek(kmsg, 0, SEEK_END);
+		for (i = 0; i < 10; i++)
+			hot_calls();
+		n = log_lines(kmsg, first, sizeof(first));
+		if (!n)
+			return;
+	}
+	test_fail(__FILE__, __LINE__, "%u lines, the first: %s", n, first);
+}
+
+/* Kernel memory that no user is expected to have changed. */
+struct usage {
+	struct cache {
+		char name[40];
+		long objects;
+		long size;
+	} caches[160];
+	unsigned int n;
+	long pages;
+	long vmalloc_kb;
+};
+
+/* The general caches, where a driver's allocations come from, and sysfs's nodes. */
+static bool cache_counts(const char *name)
+{
+	if (!strncmp(name, "kmalloc-", 8))
+		return strncmp(name, "kmalloc-rcl", 11) != 0;
+	return !strcmp(name, "kernfs_node_cache");
+}
+
+/* Free objects that CPUs keep for themselves count as used until their caches are shrunk. */
+static void shrink_caches(void)
+{
+	struct dirent *de;
+	char path[320];
+	DIR *dir;
+	int fd;
+
+	dir = opendir("/sys/kernel/slab");
+	if (!dir)
+		return;
+	while ((de = readdir(dir))) {
+		if (!cache_counts(de->d_name))
+			continue;
+		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", de->d_name);
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (write(fd, "1", 1) != 1)
+			test_note("%s: %s", path, errno_name(errno));
+		close(fd);
+	}
+	closedir(dir);
+}
+
+/* Pages that are neither free, nor in any of the uses that have a counter. */
+static long pages_unaccounted(void)
+{
+	static const char *const uses[] = {
+		"nr_free_pages ", "nr_slab_reclaimable ", "nr_slab_unreclaimable ",
+		"nr_anon_pages ", "nr_file_pages ", "nr_page_table_pages ", "nr_zspages ",
+	};
+	char line[256];
+	long sum = 0, value;
+	unsigned int i;
+	FILE *f;
+
+	f = fopen("/proc/vmstat", "re");
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f)) {
+		for (i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)
+			if (!strncmp(line, uses[i], strlen(uses[i])))
+				sum -= atol(line + strlen(uses[i]));
+		if (!strncmp(line, "nr_kernel_stack ", 16))
+			sum -= atol(line + 16) * 1024 / (long)page_size();
+	}
+	fclose(f);
+	/* Each CPU keeps some pages at hand. */
+	f = fopen("/proc/zoneinfo", "re");
+	if (!f)
+		return sum;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, " count: %ld", &value) == 1)
+			sum -= value;
+	fclose(f);
+	return sum;
+}
+
+static void usage_take(struct usage *u)
+{
+	char line[512], name[40];
+	long objects, total, size;
+	FILE *f;
+
+	memset(u, 0, sizeof(*u));
+	shrink_caches();
+	f = fopen("/proc/slabinfo", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%39s %ld %ld %ld", name, &objects, &total, &size) != 4 ||
+		    !cache_counts(name) || u->n == sizeof(u->caches) / sizeof(u->caches[0]))
+			continue;
+		snprintf(u->caches[u->n].name, sizeof(name), "%s", name);
+		u->caches[u->n].size = size;
+		u->caches[u->n++].objects = objects;
+	}
+	if (f)
+		fclose(f);
+	f = fopen("/proc/meminfo", "re");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "VmallocUsed: %ld", &u->vmalloc_kb);
+	if (f)
+		fclose(f);
+	u->pages = pages_unaccounted();
+}
+
+/* Fails when something grew with the number of rounds. */
+static void usage_compare(const struct usage *was, const struct usage *is, long rounds,
+			  const char *what)
+{
+	long limit = rounds * 8 / 10, grown;
+	unsigned int i, k;
+
+	for (i = 0; i < is->n; i++) {
+		for (k = 0; k < was->n && strcmp(was->caches[k].name, is->caches[i].name); k++)
+			;
+		if (k == was->n)
+			continue;
+		grown = is->caches[i].objects - was->caches[k].objects;
+		if (grown >= limit)
+			test_fail(__FILE__, __LINE__, "%ld %s: %ld more objects in %s", rounds,
+				  what, grown, is->caches[i].name);
+	}
+	/* A page each at the least; the kernel's own uses come and go by some dozens. */
+	grown = is->pages - was->pages;
+	if (rounds >= 50 && grown >= limit + 32)
+		test_fail(__FILE__, __LINE__, "%ld %s: %ld pages are gone", rounds, what, grown);
+	grown = (is->vmalloc_kb - was->vmalloc_kb) * 1024 / (long)page_size();
+	if (grown >= limit)
+		test_fail(__FILE__, __LINE__, "%ld %s: %ld more pages of vmalloc", rounds, what,
+			  grown);
+}
+
+/* release() frees what open() took. */
+CLAIM(open_leak, "open.leak", NEED_NODE, "opening and closing a hundred times leaves no memory behind")
+{
+	static struct usage was, is;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		close(dev_open(MODE_ANY));
+	usage_take(&was);
+	if (!was.n)
+		SKIP("/proc/slabinfo cannot be read");
+	for (i = 0; i < 100; i++)
+		close(dev_open(MODE_ANY));
+	usage_take(&is);
+	usage_compare(&was, &is, 100, "opens");
+}
+
+/* Defect 9: try_module_get(THIS_MODULE) by hand, and a put that is missed somewhere. */
+CLAIM(module_refcount, "module.refcount", NEED_NODE | NEED_MODULE,
+      "the module's use count after close is what it was before open")
+{
+	int before = refcount(), fd;
+
+	fd = dev_open(MODE_ANY);
+	still_works(fd);
+	close(fd);
+	EXPECT_EQ(refcount(), before);
+}
+
+/* delete_module(2), EBUSY and EWOULDBLOCK. Defect 31: without an owner the code goes while it is in use. */
+CLAIM(module_busy, "module.busy", NEED_NODE | NEED_MODULE,
+      "unloading while open fails with EBUSY or EAGAIN, and the device goes on working")
+{
+	int fd, ret;
+
+	if (refcount() > 0)
+		SKIP("the module is in use");
+	fd = dev_open(MODE_ANY);
+	ret = module_unload();
+	if (ret != -EBUSY && ret != -EAGAIN) {
+		test_fail(__FILE__, __LINE__, "unloading: %s", result(ret));
+		return;
+	}
+	expect_working(fd, "after the refused unload");
+}
+
+static void await_node(bool there)
+{
+	long long until = now_ms() + 500;
+
+	/* devtmpfs makes and removes nodes before the call returns; an mdev or udev may be later. */
+	while (!access(test_node(), F_OK) != there && now_ms() < until)
+		usleep(1000);
+}
+
+/* A module that was unloaded can be loaded: its exit has undone what its init did. */
+CLAIM(module_reload, "module.reload", NEED_MODULE,
+      "the module can be unloaded and loaded again, and its node goes and comes")
+{
+	int i, ret;
+
+	for (i = 0; i < 3; i++) {
+		unload_or_skip();
+		if (*test_node()) {
+			await_node(false);
+			if (!access(test_node(), F_OK))
+				test_fail(__FILE__, __LINE__, "%s is still there", test_node());
+		}
+		ret = module_load();
+		if (ret) {
+			test_fail(__FILE__, __LINE__, "load %d: %s", i + 2, result(ret));
+			return;
+		}
+		if (*test_node()) {
+			await_node(true);
+			if (access(test_node(), F_OK))
+				test_fail(__FILE__, __LINE__, "%s does not come back", test_node());
+		}
+	}
+}
+
+static unsigned int names_in(const char *path, char *all, size_t size)
+{
+	unsigned int n = 0;
+	char *at;
+
+	if (file_read(path, all, size) < 0)
+		return 0;
+	for (at = all; *at; at++)
+		n += *at == '\n';
+	return n;
+}
+
+static unsigned int entries_of(const char *path)
+{
+	unsigned int n = 0;
+	DIR *dir = opendir(path);
+
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/* Everything that is registered by name or number and can be counted. */
+struct registry {
+	const char *path;
+	bool dir;
+	unsigned int n;
+};
+
+static void registry_take(struct registry *r)
+{
+	static char text[65536];
+
+	for (; r->path; r++)
+		r->n = r->dir ? entries_of(r->path) : names_in(r->path, text, sizeof(text));
+}
+
+/* Defect 3: a major that stays registered after the module, its operations dangling. */
+CLAIM(module_clean, "module.clean", NEED_MODULE, "unloading leaves no number, name or node registered")
+{
+	static struct registry was[] = {
+		{ "/proc/devices", false, 0 }, { "/proc/misc", false, 0 }, { "/dev", true, 0 },
+		{ "/sys/dev/char", true, 0 },  { "/sys/class", true, 0 },  { "/proc", true, 0 },
+		{ "/sys/devices/virtual/misc", true, 0 }, { "/proc/interrupts", false, 0 },
+		{ NULL, false, 0 },
+	};
+	static struct registry is[sizeof(was) / sizeof(was[0])];
+	unsigned int i;
+
+	memcpy(is, was, sizeof(is));
+	unload_or_skip();
+	registry_take(was);
+	for (i = 0; i < 3; i++) {
+		module_ensure();
+		if (*test_node())
+			await_node(true);
+		unload_or_skip();
+	}
+	registry_take(is);
+	for (i = 0; was[i].path; i++) {
+		/* Processes come and go in /proc. */
+		if (is[i].n < was[i].n + (strcmp(was[i].path, "/proc") ? 1 : 3))
+			continue;
+		test_fail(__FILE__, __LINE__, "after three loads and unloads %s has %u entries, not %u",
+			  was[i].path, is[i].n, was[i].n);
+		facts->unclean = true;
+	}
+	module_ensure();
+}
+
+/* Defect 36: what was allocated at load was never dropped. */
+CLAIM(module_leak, "module.leak", NEED_MODULE, "loading and unloading a hundred times leaves no memory behind")
+{
+	static struct usage was, is;
+	unsigned int i;
+	int ret;
+
+	if (facts->unclean)
+		SKIP("what unloading leaves registered is memory, too: see module.clean");
+	if (cycles < LEAK_MIN)
+		SKIP("%u loads do not tell; at least %u are needed", cycles, LEAK_MIN);
+	for (i = 0; i < cycles + 3; i++) {
+		if (i == 3) {
+			usage_take(&was);
+			if (!was.n)
+				SKIP("/proc/slabinfo cannot be read");
+		}
+		unload_or_skip();
+		ret = module_load();
+		if (ret) {
+			test_fail(__FILE__, __LINE__, "load %u: %s", i + 2, result(ret));
+			return;
+		}
+	}
+	usage_take(&is);
+	usage_compare(&was, &is, cycles, "loads");
+}
+
+#define POISON	"cdevlab!"
+
+/* The kernel says at boot whether allocations are zeroed. */
+static bool kernel_zeroes(void)
+{
+	static char log[1 << 18];
+	const char *at;
+	int len;
+
+	len = klogctl(3, log, sizeof(log) - 1);	/* SYSLOG_ACTION_READ_ALL */
+	if (len > 0) {
+		log[len] = '\0';
+		at = strstr(log, "heap alloc:");
+		if (at)
+			return strncmp(at + 11, "on", 2) == 0;
+	}
+	if (file_read("/proc/cmdline", log, sizeof(log)) <= 0)
+		return true;
+	return !strstr(log, "init_on_alloc=0") && !strstr(log, "init_on_alloc=off");
+}
+
+/*
+ * Leaves the poison in free kernel memory: in objects of every general cache, by the names of keys, which
+ * stand in them and are not wiped when they go, and in pages, by memory of this process.
+ */
+static void poison_heap(void)
+{
+	static const size_t sizes[] = { 31, 63, 95, 127, 191, 255, 511, 1023, 2047, 4095 };
+	static char desc[4096];
+	size_t i, len = 8 << 20;
+	unsigned int s, n, count;
+	char *map;
+	long ring;
+
+	ring = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
+	for (s = 0; ring >= 0 && s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+		count = sizes[s] < 1024 ? 24 : 12;
+		for (n = 0; n < count; n++) {
+			for (i = 0; i < sizes[s]; i++)
+				desc[i] = POISON[i % 8];
+			/* A name of its own for each, in its middle: the allocator links there, too. */
+			i = sizes[s] / 2 & ~(size_t)7;
+			desc[i] = 'A' + n % 26;
+			desc[sizes[s]] = '\0';
+			syscall(SYS_add_key, "user", desc, "x", 1, ring);
+		}
+	}
+	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+		   -1, 0);
+	if (map != MAP_FAILED) {
+		for (i = 0; i < len; i += 8)
+			memcpy(map + i, POISON, 8);
+		munmap(map, len);
+	}
+	if (ring >= 0) {
+		syscall(SYS_keyctl, KEYCTL_CLEAR, ring, 0, 0, 0);
+		/* A work item frees them after a grace period. */
+		usleep(20 * 1000);
+	}
+}
+
+static void look_for_poison(const char *what, const unsigned char *buf, size_t len)
+{
+	size_t i, k;
+
+	for (i = 0; i + 16 <= len; i++) {
+		/* At any place of the pattern, but as long as two of it. */
+		for (k = 0; k < 8; k++)
+			if (!memcmp(buf + i, POISON POISON + k, 8))
+				break;
+		if (k == 8)
+			continue;
+		test_fail(__FILE__, __LINE__, "%s holds what another part of the kernel had freed, from byte %zu",
+			  what, i);
+		return;
+	}
+}
+
+static void look_in_device(void)
+{
+	static unsigned char buf[65536];
+	const struct uapi_ioctl *call;
+	unsigned int i;
+	size_t len = 0;
+	long ret = 0;
+	int fd;
+
+	fd = dev_open(MODE_ANY);
+	if (facts->mode != O_WRONLY && facts->read == READ_DATA) {
+		while (len < sizeof(buf)) {
+			ret = dev_read(fd, buf + len, sizeof(buf) - len);
+			if (ret <= 0)
+				break;
+			len += ret;
+		}
+		look_for_poison("what read gives", buf, len);
+	}
+	for (i = 0; i < conf.n_ioctls; i++) {
+		call = &conf.ioctls[i];
+		len = _IOC_SIZE(call->cmd);
+		if (!(_IOC_DIR(call->cmd) & _IOC_READ) || len > sizeof(buf))
+			continue;
+		memset(buf, 0, len);
+		if (dev_ioctl(fd, call->cmd, buf) >= 0)
+			look_for_poison(call->name, buf, len);
+	}
+	close(fd);
+}
+
+/* Memory given to user space is zeroed. The originals of mymem gave their first reader a piece of heap. */
+CLAIM(heap_hidden, "heap.hidden", NEED_NODE,
+      "a fresh device gives out nothing that another part of the kernel has freed")
+{
+	if (kernel_zeroes())
+		SKIP("this kernel zeroes every allocation: boot it with init_on_alloc=0");
+	poison_heap();
+	look_in_device();
+	if (!*test_module() || refcount() > 0 || module_unload())
+		return;
+	poison_heap();
+	module_ensure();
+	await_node(true);
+	look_in_device();
+}
