@@ -3,8 +3,8 @@
  * Reports in a kernel log, each one finding, tied to the test that was running.
  *
  * A message counts only from its start (after time stamp and caller id): a driver that says
- * "vgpio: WARNING threshold" reports nothing. A report has one headline; the lines that follow from it
- * (the "Oops:" after the "BUG:", the panic after the oops) are part of it.
+ * "vgpio: WARNING threshold" reports nothing. A report has one headline; the lines that follow from
+ * it (the "Oops:" after the "BUG:", the panic after the oops) are part of it.
  */
 #include "klog.h"
 
@@ -54,8 +54,8 @@ const char *klog_kind_name(enum klog_kind k)
 }
 
 /*
- * Headlines. A message matches when it starts with @start (NULL: anything) and has @has somewhere behind
- * it (NULL: anything). The first match counts, so the particular comes before the general.
+ * Headlines. A message matches when it starts with @start (NULL: anything) and has @has somewhere
+ * behind it (NULL: anything). The first match counts, so the particular comes before the general.
  */
 static const struct headline {
 	const char *start, *has;
@@ -107,7 +107,7 @@ static const struct headline {
 	{"list_add double add", NULL, KLOG_LIST},
 	{"ODEBUG: ", NULL, KLOG_OBJECTS},
 	{"BUG: Objects remaining", NULL, KLOG_OBJECTS},
-	/* SLUB: "BUG kmalloc-64 (Tainted: G OE): Poison overwritten", taint letters in words since 6.14 */
+	/* SLUB: "BUG kmalloc-64 (Tainted: G OE): Poison overwritten" */
 	{"BUG ", "): ", KLOG_OBJECTS},
 	{"BUG ", ": Objects remaining", KLOG_OBJECTS},
 	{"refcount_t: ", NULL, KLOG_REFCOUNT},
@@ -282,8 +282,9 @@ static const char *after_stamp(const char *s)
 }
 
 /*
- * The message of a line, or NULL when it is not the kernel's: with time stamps in the log, a line without
- * one was written to the console by a program. One in the middle follows a program's unfinished line.
+ * The message of a line, or NULL when it is not the kernel's: with time stamps in the log, a line
+ * without one was written to the console by a program. One in the middle follows a program's
+ * unfinished line.
  */
 static const char *message_of(const struct scan *s, const char *line)
 {
@@ -307,8 +308,8 @@ static bool is_word(int c)
 }
 
 /*
- * "func+0x1c/0x40", "func+0x1c/0x40 [mod]", "[mod 1234abcd]", "[mod(OE)]": returns the end, or NULL when
- * it is something else. f is filled only then.
+ * "func+0x1c/0x40", "func+0x1c/0x40 [mod]", "[mod 1234abcd]", "[mod(OE)]": returns the end, or NULL
+ * when it is something else. f is filled only then.
  */
 static const char *parse_frame(const char *s, struct klog_frame *f)
 {
@@ -344,7 +345,10 @@ static void free_frame(struct klog_frame *f)
 	free(f->module);
 }
 
-/* Takes over f. The frame of the headline is often the first of the trace as well: it is kept once. */
+/*
+ * Takes over f. The frame of the headline is often the first of the trace as well: it is kept
+ * once.
+ */
 static void add_frame(struct klog_finding *f, struct klog_frame *frame)
 {
 	for (size_t i = 0; i < f->n_frames && i < 2; i++) {
@@ -443,12 +447,17 @@ static struct klog_finding *add_finding(struct scan *s, enum klog_kind kind, con
 	};
 	s->open = true;
 	s->traced = false;
-	/* lockdep prints the history of its locks first: only the trace at the end is this task's */
+	/*
+	 * lockdep prints the history of its locks first: only the trace at the end is this task's
+	 */
 	s->frames_wanted = kind != KLOG_LOCKDEP;
 	return f;
 }
 
-/* "WARNING: CPU: 0 PID: 80 at file:12 f+0x1/0x2", since 6.19 "WARNING: [cond] file:12 at f+0x1/0x2, CPU#0: ..." */
+/*
+ * "WARNING: CPU: 0 PID: 80 at file:12 f+0x1/0x2", since 6.19 "WARNING: [cond] file:12 at
+ * f+0x1/0x2, CPU#0: ..."
+ */
 static bool is_warning(const char *msg)
 {
 	const char *at;
@@ -588,7 +597,9 @@ static bool absorbed(struct scan *s, enum klog_kind kind, const char *msg)
 		return is_carried(f->kind);
 	if (kind == KLOG_OOPS)
 		return str_starts(f->headline, "kernel tried to execute ");
-	/* since 6.19 the message of a WARN() comes after its first line: it says what it is about */
+	/*
+	 * since 6.19 the message of a WARN() comes after its first line: it says what it is about
+	 */
 	if (is_carried(kind) && f->kind == KLOG_WARNING && is_warning(f->headline)) {
 		f->kind = kind;
 		free(f->headline);
@@ -604,8 +615,8 @@ static void close_report(struct scan *s)
 }
 
 /*
- * The module loader's lines. The two that every module of the lab causes are expected; any other one
- * is a finding of its own, and its bit needs no second one at the end mark.
+ * The module loader's lines. The two that every module of the lab causes are expected; any other
+ * one is a finding of its own, and its bit needs no second one at the end mark.
  */
 static bool taint_line(struct scan *s, const char *msg)
 {
@@ -656,7 +667,9 @@ static bool mark_line(struct scan *s, const char *msg)
 		close_report(s);
 	}
 	s->taint |= mask;
-	/* an end without its begin (lost lines) closes nothing; an outer one closes what it holds */
+	/*
+	 * an end without its begin (lost lines) closes nothing; an outer one closes what it holds
+	 */
 	if (strv_has(&s->tests, name)) {
 		bool found = false;
 

@@ -2,13 +2,14 @@
 /*
  * The scanner of kernel logs, on the logs of tests/logs: NAME.log beside NAME.expect.
  *
- * A log starts with one '#' line that says where it comes from. An expectation has a line for each finding,
- * in order, and one for the test that was running at the end:
+ * A log starts with one '#' line that says where it comes from. An expectation has a line for each
+ * finding, in order, and one for the test that was running at the end:
  *
  *   KIND TEST fatal|survived [?]FUNCTION+0xOFFSET[MODULE]
  *   last TEST
  *
- * with "-" for none. CDEVLAB_LOGS names the directory; the default is found from the top of the tree.
+ * with "-" for none. CDEVLAB_LOGS names the directory; the default is found from the top of the
+ * tree.
  */
 #include <dirent.h>
 #include <setjmp.h>
