@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Kernels: the table of sources, and what all sources share. */
+#include "kernel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel_internal.h"
+
+static const struct kernel_source *const sources[] = {
+	&kernel_source_debian,
+	&kernel_source_dir,
+	&kernel_source_host,
+};
+
+char *kernel_setting(const char *path, const char *key)
+{
+	struct buf b = {};
+	char *line, *save = NULL, *found = NULL;
+	size_t n = strlen(key);
+
+	if (!file_read(path, &b)) {
+		for (line = strtok_r(b.s, "\n", &save); line && !found; line = strtok_r(NULL, "\n", &save)) {
+			char *v = line + n + 1;
+			size_t m;
+
+			if (strncmp(line, key, n) || line[n] != '=')
+				continue;
+			m = strlen(v);
+			if (m >= 2 && (v[0] == '"' || v[0] == '\'') && v[m - 1] == v[0]) {
+				v++;
+				m -= 2;
+			}
+			found = xstrndup(v, m);
+		}
+	}
+	buf_free(&b);
+	return found;
+}
+
+char *kernel_default_from(const char *os_release)
+{
+	_cleanup_free_ char *id = kernel_setting(os_release, "ID");
+	_cleanup_free_ char *suite = kernel_setting(os_release, "VERSION_CODENAME");
+	const struct arch *arch;
+
+	if (!id || strcmp(id, "debian"))
+		return NULL;
+	/* unstable has had no code name of its own for most of its life */
+	if (!suite_find(suite ?: "sid"))
+		return NULL;
+	arch = arch_host();
+	return arch ? xasprintf("debian:%s/%s", suite ?: "sid", arch->name) : NULL;
+}
+
+char *kernel_default_name(void)
+{
+	return kernel_default_from("/etc/os-release");
+}
+
+static enum lab_exit unknown_source(const char *spec)
+{
+	struct buf b = {};
+
+	buf_puts(&b, "known are ");
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		buf_printf(&b, "%s%s", i ? ", " : "", sources[i]->help);
+	lab_fail(LAB_USAGE, b.s, "unknown kernel '%s'", spec);
+	buf_free(&b);
+	return LAB_USAGE;
+}
+
+enum lab_exit kernel_get(const char *spec, bool update, struct kernel *k)
+{
+	_cleanup_free_ char *name = NULL;
+	enum lab_exit ret = LAB_USAGE;
+
+	*k = (struct kernel){};
+	if (!spec) {
+		if (!arch_host())
+			return LAB_CANNOT;
+		name = kernel_default_name();
+		if (!name)
+			return lab_fail(LAB_USAGE, "for example -k debian:trixie; `cdevlab kernel list` names them all",
+					"this machine is no Debian whose kernels are known: name a kernel with -k");
+		spec = name;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+		const struct kernel_source *s = sources[i];
+		size_t n = strlen(s->prefix);
+
+		/* a prefix without a colon is the whole name */
+		if (strncmp(spec, s->prefix, n) || (s->prefix[n - 1] != ':' && spec[n]))
+			continue;
+		ret = s->get(spec + n, update, k);
+		if (ret)
+			kernel_free(k);
+		return ret;
+	}
+	return unknown_source(spec);
+}
+
+void kernel_free(struct kernel *k)
+{
+	free(k->name);
+	free(k->release);
+	free(k->version);
+	free(k->image);
+	free(k->kdir);
+	free(k->config);
+	free(k->stock_modules);
+	free(k->cc);
+	free(k->system_map);
+	strv_free(&k->make_args);
+	*k = (struct kernel){};
+}
+
+/*
+ * Asked dozens of times about the same file, which does not change under us: the last one read is kept.
+ */
+static const struct buf *config_text(const char *path)
+{
+	static char *last;
+	static struct buf text;
+
+	if (last && !strcmp(last, path))
+		return &text;
+	buf_free(&text);
+	free(last);
+	last = NULL;
+	buf_puts(&text, "\n");
+	if (!file_read(path, &text))
+		last = xstrdup(path);
+	return &text;
+}
+
+char kernel_config(const struct kernel *k, const char *option)
+{
+	const char *prefix = str_starts(option, "CONFIG_") ? "" : "CONFIG_";
+	_cleanup_free_ char *key = xasprintf("\n%s%s=", prefix, option);
+	const struct buf *text = config_text(k->config);
+	const char *hit = strstr(text->s, key);
+
+	if (!hit)
+		return 'n';
+	return hit[strlen(key)] == 'm' ? 'm' : hit[strlen(key)] == 'n' ? 'n' : 'y';
+}
+
+static int gcc_version(const char *cc)
+{
+	char *argv[] = {(char *)cc, "-dumpfullversion", NULL};
+	_cleanup_free_ char *out = proc_have(cc) ? proc_output(argv) : NULL;
+	int major = 0, minor = 0, patch = 0;
+
+	if (!out || sscanf(out, "%d.%d.%d", &major, &minor, &patch) < 1)
+		return 0;
+	return major * 10000 + minor * 100 + patch;
+}
+
+void kernel_pick_cc(struct kernel *k, struct kernel_cc *cc)
+{
+	_cleanup_free_ char *number = kernel_setting(k->config, "CONFIG_GCC_VERSION");
+	_cleanup_free_ char *cross = NULL;
+	struct kernel_cc found = {};
+
+	strv_addf(&k->make_args, "ARCH=%s", k->arch->kbuild);
+	if (kernel_config(k, "CC_IS_CLANG") == 'y') {
+		strv_add(&k->make_args, "LLVM=1");
+		k->cc = xstrdup("clang");
+		*cc = (struct kernel_cc){.own = xstrdup("clang")};
+		return;
+	}
+	cross = arch_is_host(k->arch) ? xstrdup("") : xasprintf("%s-", k->arch->triplet);
+	if (*cross)
+		strv_addf(&k->make_args, "CROSS_COMPILE=%s", cross);
+	found.own_version = number ? atoi(number) : 0;
+	found.own = xasprintf("%sgcc-%d", cross, found.own_version / 10000);
+	if (found.own_version && proc_have(found.own)) {
+		k->cc = xstrdup(found.own);
+		found.version = found.own_version;
+	} else {
+		k->cc = xasprintf("%sgcc", cross);
+		found.version = gcc_version(k->cc);
+	}
+	*cc = found;
+}
+
+static const char *field(json_t *row, const char *key)
+{
+	const char *s = json_string_value(json_object_get(row, key));
+
+	return s && *s ? s : "-";
+}
+
+static void human_size(json_t *row, char *s, size_t n)
+{
+	double mb = json_integer_value(json_object_get(row, "size")) / 1e6;
+
+	if (mb > 0)
+		snprintf(s, n, "%.0f MB", mb);
+	else
+		snprintf(s, n, "-");
+}
+
+static void print_rows(json_t *rows)
+{
+	static const char *const keys[] = {"name", "release", "version", "state"};
+	int width[ARRAY_SIZE(keys)];
+	json_t *row;
+	size_t i;
+
+	for (size_t c = 0; c < ARRAY_SIZE(keys); c++) {
+		width[c] = strlen(keys[c]);
+		json_array_foreach(rows, i, row)
+			if ((int)strlen(field(row, keys[c])) > width[c])
+				width[c] = strlen(field(row, keys[c]));
+	}
+	for (size_t c = 0; c < ARRAY_SIZE(keys); c++)
+		printf("%-*s  ", width[c], keys[c]);
+	printf("%8s  %s\n", "size", "path");
+	json_array_foreach(rows, i, row) {
+		char size[32];
+
+		human_size(row, size, sizeof(size));
+		for (size_t c = 0; c < ARRAY_SIZE(keys); c++)
+			printf("%-*s  ", width[c], field(row, keys[c]));
+		printf("%8s  %s\n", size, field(row, "path"));
+	}
+}
+
+enum lab_exit kernel_list(bool json)
+{
+	json_t *rows = json_array();
+	enum lab_exit ret = LAB_OK;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sources) && !ret; i++)
+		if (sources[i]->list)
+			ret = sources[i]->list(rows);
+	if (!ret && json) {
+		_cleanup_free_ char *s = json_dumps(rows, JSON_INDENT(1));
+
+		puts(s);
+	} else if (!ret) {
+		_cleanup_free_ char *name = kernel_default_name();
+
+		print_rows(rows);
+		if (name)
+			printf("default: %s; also dir:PATH for a built tree\n", name);
+	}
+	json_decref(rows);
+	return ret;
+}
