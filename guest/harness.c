@@ -401,7 +401,14 @@ static void usage(FILE *to)
 		program_invocation_short_name);
 }
 
-int main(int argc, char **argv)
+/**
+ * harness_main() - main() of a test program, for one that has something to do first
+ * @argc:  of main()
+ * @argv:  of main()
+ *
+ * Return: an exit status: 0, 1 when a case failed, 2 for wrong usage, 77 when all were skipped.
+ */
+int harness_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "node", required_argument, NULL, 'n' },
@@ -471,4 +478,10 @@ int main(int argc, char **argv)
 	if (count[FAILED])
 		return TEST_FAIL;
 	return count[PASSED] ? TEST_PASS : TEST_SKIP;
+}
+
+/* Weak: a program may have its own, and call harness_main(). */
+int __attribute__((weak)) main(int argc, char **argv)
+{
+	return harness_main(argc, argv);
 }

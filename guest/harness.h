@@ -11,7 +11,8 @@
  *	}
  *
  * EXPECT_* notes a failure and goes on, ASSERT_* ends the test, SKIP(reason) ends it as skipped.
- * main() is in harness.c: prog [--node PATH] [--filter TEXT] [--list].
+ * main() is in harness.c: prog [--node PATH] [--filter TEXT] [--list]. A program with one of its own calls
+ * harness_main() from it.
  */
 #ifndef CDEVLAB_HARNESS_H
 #define CDEVLAB_HARNESS_H
@@ -29,6 +30,7 @@ struct test_case {
 
 #define TEST_TIMEOUT_DEFAULT	10
 
+int harness_main(int argc, char **argv);
 void test_register(struct test_case *tc);
 /* The node under test: --node, else $CDEVLAB_NODE. */
 const char *test_node(void);

@@ -137,7 +137,7 @@ enum lab_exit boot_init(struct boot *b, const struct kernel *k)
 	initramfs_node(b->fs, "/dev/console", 0600, 5, 1);
 	initramfs_symlink(b->fs, BIN_DIR "/insmod", "/init");
 	initramfs_symlink(b->fs, BIN_DIR "/rmmod", "/init");
-	initramfs_symlink(b->fs, BIN_DIR "/symbols", "/init");
+	initramfs_symlink(b->fs, BIN_DIR "/sections", "/init");
 	if (kernel_config(k, "VIRTIO_PCI") == 'm')
 		ret = add_stock(b, "virtio_pci", 0);
 	if (!ret && kernel_config(k, "VIRTIO_CONSOLE") == 'm')

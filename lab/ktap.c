@@ -130,6 +130,16 @@ static bool same_name(const char *name, const char *s, size_t n)
 	return !name[n];
 }
 
+void ktap_move(struct ktap *to, struct ktap *from)
+{
+	to->children = xrealloc(to->children, to->n + from->n, sizeof(*to->children));
+	for (size_t i = 0; i < from->n; i++) {
+		from->children[i]->parent = to;
+		to->children[to->n++] = from->children[i];
+	}
+	from->n = 0;
+}
+
 /**
  * ktap_child() - finds a child by name
  * @t:		a suite

@@ -33,6 +33,8 @@ struct ktap {
 
 struct ktap *ktap_new(struct ktap *parent, const char *name);
 void ktap_free(struct ktap *t);
+/* Gives all children of @from to @to. */
+void ktap_move(struct ktap *to, struct ktap *from);
 void ktap_set(struct ktap *t, enum ktap_result r, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void ktap_note(struct ktap *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -223,6 +223,8 @@ static void note_reproduce(struct ktap *t, const struct item *it, const char *pa
 
 	if (whole)
 		only[strcspn(only, "/")] = '\0';
+	else
+		only[strcspn(only, ":")] = '\0'; /* a claim's id is enough */
 	ktap_note(t, "reproduce: ./cdevlab test %s -k %s --only %s",
 		  strcmp(ours, it->driver->dir) ? dir : it->driver->name, it->kernel->name, only);
 }

@@ -1,0 +1,761 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "bench.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../guest/protocol.h"
+#include "elf.h"
+
+#define BENCH_TIMEOUT_S 300
+#define FLOOR_EMPTY	"empty"
+/* The lowest address of the upper half on the architectures there are. */
+#define KERNEL_START	0x8000000000000000UL
+
+/* --- the exec log --- */
+
+/* "Trace 0: 0x7f.. [cs_base/PC/flags/cflags] symbol": the second field of the bracket. */
+static bool trace_address(const char *line, unsigned long *pc)
+{
+	const char *bracket, *slash;
+
+	if (!str_starts(line, "Trace "))
+		return false;
+	bracket = strchr(line, '[');
+	slash = bracket ? strchr(bracket, '/') : NULL;
+	if (!slash)
+		return false;
+	*pc = strtoul(slash + 1, NULL, 16);
+	return true;
+}
+
+/* "Stopped execution of TB chain before 0x.. [PC] ..", "cpu_io_recompile: rewound execution of TB to PC" */
+static bool stopped_address(const char *line, unsigned long *pc)
+{
+	static const char rewound[] = "cpu_io_recompile: rewound execution of TB to ";
+	const char *bracket = strchr(line, '[');
+
+	if (str_starts(line, rewound))
+		*pc = strtoul(line + strlen(rewound), NULL, 16);
+	else if (str_starts(line, "Stopped execution of TB chain") && bracket)
+		*pc = strtoul(bracket + 1, NULL, 16);
+	else
+		return false;
+	return true;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* struct pass - what lies between two marks */
+struct pass {
+	size_t from, to;
+	double total;
+};
+
+static size_t find_range(const struct trace_range *r, size_t n, unsigned long pc)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (pc < r[mid].start)
+			hi = mid;
+		else if (pc >= r[mid].start + r[mid].size)
+			lo = mid + 1;
+		else
+			return mid;
+	}
+	return SIZE_MAX;
+}
+
+static int by_count(const void *a, const void *b)
+{
+	const struct bench_function *x = a, *y = b;
+
+	return (x->count < y->count) - (x->count > y->count);
+}
+
+static void attribute(const unsigned long *pcs, const struct pass *p, unsigned long kernel_start,
+		      const struct trace_range *ranges, size_t n_ranges, struct trace_split *out)
+{
+	double *counts = xcalloc(n_ranges, sizeof(*counts));
+
+	for (size_t i = p->from; i < p->to; i++) {
+		size_t r = find_range(ranges, n_ranges, pcs[i]);
+
+		if (r != SIZE_MAX) {
+			counts[r]++;
+			out->in_module++;
+		} else if (pcs[i] >= kernel_start) {
+			out->rest++;
+		} else {
+			out->user++;
+		}
+	}
+	for (size_t r = 0; r < n_ranges; r++) {
+		if (!counts[r])
+			continue;
+		out->functions = xrealloc(out->functions, out->n_functions + 1, sizeof(*out->functions));
+		out->functions[out->n_functions++] =
+			(struct bench_function){xstrdup(ranges[r].function), counts[r]};
+	}
+	if (out->n_functions)
+		qsort(out->functions, out->n_functions, sizeof(*out->functions), by_count);
+	free(counts);
+}
+
+int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel_start,
+		      const struct trace_range *ranges, size_t n_ranges, struct trace_split *out)
+{
+	_cleanup_file_ FILE *f = fopen(path, "re");
+	unsigned long *pcs = NULL, pc;
+	struct pass *passes = NULL;
+	size_t n = 0, room = 0, n_passes = 0, best = 0, line_room = 0;
+	_cleanup_free_ char *line = NULL;
+	double *totals, mode = 0;
+	bool open = false;
+
+	*out = (struct trace_split){};
+	if (!f)
+		return -errno;
+	while (getline(&line, &line_room, f) > 0) {
+		/* logged, but not run: an interrupt came first, or it runs again after a device access */
+		if (stopped_address(line, &pc)) {
+			if (n && pcs[n - 1] == pc)
+				n--;
+			continue;
+		}
+		if (!trace_address(line, &pc))
+			continue;
+		if (n == room) {
+			room = room ? room * 2 : 4096;
+			pcs = xrealloc(pcs, room, sizeof(*pcs));
+		}
+		pcs[n++] = pc;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (pcs[i] != mark)
+			continue;
+		if (open) {
+			passes[n_passes - 1].to = i;
+			passes[n_passes - 1].total = i - passes[n_passes - 1].from;
+		}
+		passes = xrealloc(passes, n_passes + 1, sizeof(*passes));
+		passes[n_passes++] = (struct pass){.from = i};
+		open = true;
+	}
+	if (n_passes)
+		n_passes--; /* what follows the last mark is no pass */
+	totals = xcalloc(n_passes, sizeof(*totals));
+	for (size_t i = 0; i < n_passes; i++)
+		totals[i] = passes[i].total;
+	if (n_passes)
+		qsort(totals, n_passes, sizeof(*totals), compare_doubles);
+	for (size_t i = 0, from = 0; i < n_passes; i++) {
+		if (i + 1 < n_passes && totals[i + 1] == totals[i])
+			continue;
+		if (i + 1 - from > best) {
+			best = i + 1 - from;
+			mode = totals[i];
+		}
+		from = i + 1;
+	}
+	for (size_t i = 0; i < n_passes && !out->passes; i++) {
+		if (passes[i].total != mode)
+			continue;
+		attribute(pcs, &passes[i], kernel_start, ranges, n_ranges, out);
+		out->passes = n_passes;
+	}
+	free(pcs);
+	free(passes);
+	free(totals);
+	return out->passes ? 0 : -ENOENT;
+}
+
+void trace_split_free(struct trace_split *s)
+{
+	for (size_t i = 0; i < s->n_functions; i++)
+		free(s->functions[i].name);
+	free(s->functions);
+	*s = (struct trace_split){};
+}
+
+/* --- guests --- */
+
+/* struct bench_guest - a boot and what belongs to it */
+struct bench_guest {
+	struct boot boot; /* first: vm.ctx is the boot */
+	struct bench *bench;
+	struct item {
+		const struct built *built;
+		const struct module *module;
+		char *program;
+	} *items;
+	size_t n;
+	struct split_record {
+		char *module, *op;
+		struct trace_split split;
+	} *splits;
+	size_t n_splits;
+	/* of the module that is being traced */
+	struct trace_range *ranges;
+	size_t n_ranges;
+	char *ranges_of;
+	unsigned long mark;
+};
+
+static int by_start(const void *a, const void *b)
+{
+	const struct trace_range *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+/* "NAME ADDRESS" lines of the sections job, and the functions of the .ko: absolute ranges. */
+static void load_ranges(struct bench_guest *g, const char *module)
+{
+	struct job *j = boot_find_job(&g->boot, module, "sections");
+	struct elf_symbol *symbols = NULL;
+	struct strv lines = {};
+	size_t n = 0;
+
+	if (g->ranges_of && !strcmp(g->ranges_of, module))
+		return;
+	free(g->ranges_of);
+	g->ranges_of = xstrdup(module);
+	for (size_t i = 0; i < g->n_ranges; i++)
+		free((char *)g->ranges[i].function);
+	free(g->ranges);
+	g->ranges = NULL;
+	g->n_ranges = 0;
+	if (j && j->out.s)
+		strv_split(&lines, j->out.s, "\n");
+	for (size_t i = 0; i < g->n; i++)
+		if (!strcmp(g->items[i].module->name, module))
+			elf_functions(g->items[i].module->ko, &symbols, &n);
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < lines.n; k++) {
+			size_t len = strlen(symbols[i].section);
+
+			if (strncmp(lines.v[k], symbols[i].section, len) || lines.v[k][len] != ' ')
+				continue;
+			g->ranges = xrealloc(g->ranges, g->n_ranges + 1, sizeof(*g->ranges));
+			g->ranges[g->n_ranges++] = (struct trace_range){
+				.function = xstrdup(symbols[i].name),
+				.start = strtoul(lines.v[k] + len + 1, NULL, 16) + symbols[i].section_offset,
+				.size = symbols[i].size,
+			};
+		}
+	}
+	if (g->n_ranges)
+		qsort(g->ranges, g->n_ranges, sizeof(*g->ranges), by_start);
+	elf_functions_free(symbols, n);
+	strv_free(&lines);
+}
+
+static void on_trace(struct vm *vm, const char *name, const char *exec_log)
+{
+	struct bench_guest *g = vm->ctx;
+	struct trace_split split;
+
+	if (!g->boot.running)
+		return;
+	if (!g->mark) {
+		_cleanup_free_ char *path = NULL;
+
+		for (size_t i = 0; i < g->n; i++)
+			if (!strcmp(g->items[i].module->name, g->boot.running->module))
+				path = xasprintf("%s/bin/%s", g->items[i].built->dir, g->items[i].program);
+		if (!path || elf_symbol_address(path, "exact_mark", &g->mark))
+			return;
+	}
+	load_ranges(g, g->boot.running->module);
+	if (bench_trace_parse(exec_log, g->mark, KERNEL_START, g->ranges, g->n_ranges, &split))
+		return;
+	g->splits = xrealloc(g->splits, g->n_splits + 1, sizeof(*g->splits));
+	g->splits[g->n_splits++] =
+		(struct split_record){xstrdup(g->boot.running->module), xstrdup(name), split};
+}
+
+static void add_item(struct bench_guest *g, const struct built *built, const struct module *m,
+		     const char *program)
+{
+	struct boot *b = &g->boot;
+	struct job *j;
+
+	boot_add_module(b, built, m);
+	boot_add_load(b, built, m);
+	j = boot_add_job(b, m->name, program, BENCH_TIMEOUT_S);
+	strv_add(&j->argv, program);
+	if (g->bench->trace) {
+		_cleanup_free_ char *name = xasprintf("%s-split", program);
+
+		j = boot_add_job(b, m->name, "sections", 10);
+		strv_add(&j->argv, "sections");
+		strv_add(&j->argv, m->name);
+		j = boot_add_job(b, m->name, name, BENCH_TIMEOUT_S);
+		strv_add(&j->argv, program);
+		strv_add(&j->argv, "--trace");
+	}
+	boot_add_unload(b, m);
+	g->items = xrealloc(g->items, g->n + 1, sizeof(*g->items));
+	g->items[g->n++] = (struct item){built, m, xstrdup(program)};
+}
+
+/* --- figures --- */
+
+static const struct bench_op *find_op(const struct bench *b, const struct kernel *k, const char *module,
+				      const char *name)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const struct bench_op *op = &b->ops[i];
+
+		if (op->kernel == k && !strcmp(op->name, name) &&
+		    (!op->module || (module && !strcmp(op->module, module))))
+			return op;
+	}
+	return NULL;
+}
+
+static void read_op(struct bench *b, struct bench_guest *g, const struct item *it, json_t *line)
+{
+	const char *name = json_string_value(json_object_get(line, "op"));
+	const char *floor = json_string_value(json_object_get(line, "floor"));
+	bool builtin = name && (!strcmp(name, FLOOR_EMPTY) || !strcmp(name, "syscall") ||
+				!strcmp(name, "enotty"));
+	double samples = json_integer_value(json_object_get(line, "samples"));
+
+	if (!name || !samples)
+		return;
+	/* every program measures the floors; in one guest they are the same, so they are listed once */
+	if (builtin && find_op(b, g->boot.vm.kernel, NULL, name))
+		return;
+	b->ops = xrealloc(b->ops, b->n + 1, sizeof(*b->ops));
+	b->ops[b->n++] = (struct bench_op){
+		.kernel = g->boot.vm.kernel,
+		.built = it->built,
+		.module = builtin ? NULL : it->module->name,
+		.name = xstrdup(name),
+		.floor = floor ? xstrdup(floor) : NULL,
+		.spread = json_is_true(json_object_get(line, "spread")),
+		.raw = json_incref(line),
+		.instructions = json_integer_value(json_object_get(line, "mode")),
+		.at_mode = json_integer_value(json_object_get(line, "at_mode")) / samples,
+		.mean = json_number_value(json_object_get(line, "mean")),
+	};
+}
+
+static void read_splits(struct bench *b, struct bench_guest *g)
+{
+	struct trace_split *empty = NULL;
+
+	for (size_t s = 0; s < g->n_splits; s++)
+		if (!strcmp(g->splits[s].op, FLOOR_EMPTY) && !empty)
+			empty = &g->splits[s].split;
+	for (size_t s = 0; empty && s < g->n_splits; s++) {
+		struct split_record *r = &g->splits[s];
+
+		for (size_t i = 0; i < b->n; i++) {
+			struct bench_op *op = &b->ops[i];
+
+			if (op->kernel != g->boot.vm.kernel || op->split || strcmp(op->name, r->op) ||
+			    (op->module && strcmp(op->module, r->module)))
+				continue;
+			op->split = true;
+			op->user = r->split.user - empty->user;
+			op->in_module = r->split.in_module;
+			op->kernel_rest = r->split.rest - empty->rest;
+			op->functions = r->split.functions;
+			op->n_functions = r->split.n_functions;
+			r->split = (struct trace_split){};
+		}
+	}
+}
+
+static void subtract(struct bench *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		struct bench_op *op = &b->ops[i];
+		const struct bench_op *empty = find_op(b, op->kernel, NULL, FLOOR_EMPTY);
+
+		if (!empty || !strcmp(op->name, FLOOR_EMPTY))
+			continue;
+		op->instructions -= json_integer_value(json_object_get(empty->raw, "mode"));
+		op->mean -= json_number_value(json_object_get(empty->raw, "mean"));
+	}
+	for (size_t i = 0; i < b->n; i++) {
+		struct bench_op *op = &b->ops[i];
+		const struct bench_op *floor =
+			op->floor && strcmp(op->floor, FLOOR_EMPTY) ?
+				find_op(b, op->kernel, op->module, op->floor) : NULL;
+
+		op->own = op->instructions - (floor ? floor->instructions : 0);
+	}
+}
+
+static struct ktap *bench_node(struct bench *b, const struct kernel *k, const struct item *it)
+{
+	_cleanup_free_ char *kernel = xasprintf("%s %s", k->name, k->release);
+	struct ktap *root = b->run->root;
+	struct ktap *t = ktap_child(root, kernel) ?: ktap_new(root, kernel);
+
+	t = ktap_child(t, it->built->driver->name) ?: ktap_new(t, it->built->driver->name);
+	t = ktap_child(t, it->module->name) ?: ktap_new(t, it->module->name);
+	return ktap_child(t, it->program) ?: ktap_new(t, it->program);
+}
+
+static void read_item(struct bench *b, struct bench_guest *g, const struct item *it)
+{
+	struct ktap *t = bench_node(b, g->boot.vm.kernel, it);
+	struct job *j = boot_find_job(&g->boot, it->module->name, it->program);
+	struct strv lines = {};
+	size_t had = b->n;
+
+	if (j->out.s)
+		strv_split(&lines, j->out.s, "\n");
+	for (size_t i = 0; i < lines.n; i++) {
+		json_t *line = json_loads(lines.v[i], 0, NULL);
+		const char *name = json_string_value(json_object_get(line, "op"));
+		const char *error = json_string_value(json_object_get(line, "error"));
+		const char *skipped = json_string_value(json_object_get(line, "skipped"));
+
+		if (json_is_false(json_object_get(line, "icount")))
+			ktap_set(ktap_new(t, "clock"), KTAP_FAIL, "the guest's counter does not count instructions");
+		if (error)
+			ktap_set(ktap_new(t, name), KTAP_FAIL, "%s", error);
+		else if (skipped)
+			ktap_set(ktap_new(t, name), KTAP_SKIP, "%s", skipped);
+		else if (name) {
+			read_op(b, g, it, line);
+			ktap_set(ktap_new(t, name), KTAP_PASS, NULL);
+		}
+		json_decref(line);
+	}
+	if (!j->ended)
+		ktap_set(ktap_new(t, "guest"), g->boot.vm.end == VM_HANG ? KTAP_TIMEOUT : KTAP_CRASHED, "%s%s%s",
+			 vm_end_name(g->boot.vm.end), g->boot.vm.why ? ": " : "", g->boot.vm.why ?: "");
+	else if (strcmp(j->status, "0") && strcmp(j->status, "77") && b->n == had)
+		ktap_set(ktap_new(t, "program"), KTAP_FAIL, "%s: %s", j->status, j->err.s ?: "no message");
+	strv_free(&lines);
+}
+
+static enum lab_exit read_guest(struct bench *b, struct bench_guest *g)
+{
+	if (g->boot.vm.end == VM_QEMU_FAILED)
+		return lab_fail(LAB_CANNOT, "run it again; -v shows its command line",
+				"QEMU ended on its own (%s): %s", g->boot.vm.label,
+				g->boot.vm.why ?: "no message");
+	for (size_t i = 0; i < g->n; i++)
+		read_item(b, g, &g->items[i]);
+	read_splits(b, g);
+	b->run->crashed |= g->boot.vm.end == VM_PANIC || g->boot.vm.end == VM_LOST;
+	b->run->timed_out |= g->boot.vm.end == VM_HANG;
+	return LAB_OK;
+}
+
+static void free_guest(struct bench_guest *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		free(g->items[i].program);
+	for (size_t i = 0; i < g->n_splits; i++) {
+		free(g->splits[i].module);
+		free(g->splits[i].op);
+		trace_split_free(&g->splits[i].split);
+	}
+	for (size_t i = 0; i < g->n_ranges; i++)
+		free((char *)g->ranges[i].function);
+	free(g->ranges);
+	free(g->ranges_of);
+	free(g->items);
+	free(g->splits);
+	free((char *)g->boot.vm.label);
+	boot_free(&g->boot);
+}
+
+/* One guest a room and kernel: its builds are compared with each other, so they share a boot. */
+static enum lab_exit fill_guest(struct bench *b, const struct kernel *k, const struct built *built,
+				struct bench_guest *g)
+{
+	struct strv modules = {};
+	enum lab_exit ret = boot_init(&g->boot, k);
+
+	g->bench = b;
+	g->boot.vm.exact = true;
+	g->boot.vm.trace = b->trace;
+	g->boot.vm.on_trace = on_trace;
+	g->boot.vm.label = xasprintf("%s on %s (exact clock)", built->driver->name, k->name);
+	if (!g->boot.vm.timeout_s)
+		g->boot.vm.timeout_s = 120 + 60 * built->n;
+	for (size_t m = 0; m < built->n; m++)
+		strv_add(&modules, built->modules[m].name);
+	for (size_t m = 0; m < built->n && !ret; m++)
+		for (size_t p = 0; p < built->benches.n; p++)
+			if (driver_program_fits(built->benches.v[p] + strlen("bench_"),
+						built->modules[m].name, &modules))
+				add_item(g, built, &built->modules[m], built->benches.v[p]);
+	strv_free(&modules);
+	return ret;
+}
+
+enum lab_exit bench_boot(struct bench *b)
+{
+	struct test_run *t = b->run;
+	struct bench_guest *guests = xcalloc(t->n_kernels * t->n_drivers, sizeof(*guests));
+	struct boot **boots = xcalloc(t->n_kernels * t->n_drivers, sizeof(*boots));
+	enum lab_exit ret = LAB_OK;
+	size_t n = 0;
+
+	for (size_t k = 0; k < t->n_kernels && !ret; k++) {
+		for (size_t i = 0; i < t->n_drivers && !ret; i++) {
+			const struct built *built = &t->built[k * t->n_drivers + i];
+
+			if (!built->benches.n)
+				continue;
+			ret = fill_guest(b, &t->k[k], built, &guests[n]);
+			boots[n] = &guests[n].boot;
+			n++;
+		}
+	}
+	if (!ret && n) {
+		lab_stage("bench", "%zu guest%s under the exact clock", n, n == 1 ? "" : "s");
+		ret = boot_run(boots, n, 0);
+		lab_stage_done(NULL);
+	}
+	for (size_t i = 0; i < n && !ret && !lab_options.dry_run; i++)
+		ret = read_guest(b, &guests[i]);
+	subtract(b);
+	for (size_t i = 0; i < n; i++)
+		free_guest(&guests[i]);
+	free(guests);
+	free(boots);
+	ktap_settle(t->root);
+	return ret ? ret : n ? LAB_OK : LAB_SKIPPED;
+}
+
+void bench_free(struct bench *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		struct bench_op *op = &b->ops[i];
+
+		free(op->name);
+		free(op->floor);
+		json_decref(op->raw);
+		for (size_t f = 0; f < op->n_functions; f++)
+			free(op->functions[f].name);
+		free(op->functions);
+	}
+	free(b->ops);
+	*b = (struct bench){};
+}
+
+/* --- output --- */
+
+static void print_op(FILE *out, const struct bench_op *op, size_t width)
+{
+	char own[64];
+
+	if (op->floor && strcmp(op->floor, FLOOR_EMPTY))
+		snprintf(own, sizeof(own), "%+ld above %s", op->own, op->floor);
+	else
+		snprintf(own, sizeof(own), "-");
+	fprintf(out, "  %-*s ", (int)width, op->name);
+	if (op->spread)
+		fprintf(out, "%7s  %-22s", "spread", "");
+	else
+		fprintf(out, "%7ld  %-22s", op->instructions, own);
+	fprintf(out, " %6.2f %% %9.1f", op->at_mode * 100, op->mean);
+	if (op->split)
+		fprintf(out, " %6.0f %6.0f %6.0f", op->user, op->in_module, op->kernel_rest);
+	fputc('\n', out);
+}
+
+void bench_print(FILE *out, const struct bench *b)
+{
+	const struct kernel *k = NULL;
+	const char *module = NULL;
+	size_t width = 10;
+
+	for (size_t i = 0; i < b->n; i++)
+		width = strlen(b->ops[i].name) > width ? strlen(b->ops[i].name) : width;
+	for (size_t i = 0; i < b->n; i++) {
+		const struct bench_op *op = &b->ops[i];
+
+		if (op->kernel != k) {
+			fprintf(out, "%sExact clock: instructions per call, Linux %s, %s\n", k ? "\n" : "",
+				op->kernel->release, op->built->compiler);
+			fprintf(out, "  %-*s %7s  %-22s %8s %9s %6s %6s %6s\n", (int)width, "operation", "mode",
+				"own", "at mode", "mean", "user", "module", "kernel");
+			k = op->kernel;
+			module = "";
+		}
+		if (!strcmp(op->name, FLOOR_EMPTY))
+			continue; /* already taken off */
+		if (strcmp(module, op->module ?: ""))
+			fprintf(out, "%s\n", op->module);
+		module = op->module ?: "";
+		print_op(out, op, width);
+	}
+}
+
+static json_t *functions_json(const struct bench_op *op)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < op->n_functions; i++)
+		json_object_set_new(o, op->functions[i].name, json_integer(lround(op->functions[i].count)));
+	return o;
+}
+
+json_t *bench_json(const struct bench *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->n; i++) {
+		const struct bench_op *op = &b->ops[i];
+		json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:s?, s:b, s:I, s:I, s:f, s:f}", "kernel",
+				      op->kernel->name, "release", op->kernel->release, "arch",
+				      op->kernel->arch->name, "compiler", op->built->compiler, "module",
+				      op->module, "operation", op->name, "floor", op->floor, "spread", op->spread,
+				      "instructions", (json_int_t)op->instructions, "above_floor",
+				      (json_int_t)op->own, "share_at_mode", op->at_mode, "mean", op->mean);
+
+		if (op->split) {
+			json_object_set_new(o, "split",
+					    json_pack("{s:I, s:I, s:I}", "user", (json_int_t)lround(op->user),
+						      "module", (json_int_t)lround(op->in_module), "kernel",
+						      (json_int_t)lround(op->kernel_rest)));
+			json_object_set_new(o, "functions", functions_json(op));
+		}
+		json_object_set(o, "samples", op->raw);
+		json_array_append_new(list, o);
+	}
+	return json_pack("{s:s, s:o}", "clock", "exact", "operations", list);
+}
+
+/* --- budgets --- */
+
+/* Only what repeats to the instruction can have a budget. */
+static bool has_budget(const struct bench_op *op)
+{
+	return op->module && !op->spread && op->floor;
+}
+
+/* The object at arch/release/compiler/module, made if @make. */
+static json_t *budget_of(json_t *root, const struct bench_op *op, bool make)
+{
+	const char *const path[] = {op->kernel->arch->name, op->kernel->release, op->built->compiler,
+				    op->module};
+	json_t *o = root;
+
+	for (size_t i = 0; i < ARRAY_SIZE(path) && o; i++) {
+		json_t *next = json_object_get(o, path[i]);
+
+		if (!next && make) {
+			next = json_object();
+			json_object_set_new(o, path[i], next);
+		}
+		o = next;
+	}
+	return o;
+}
+
+enum lab_exit bench_budget_save(const struct bench *b, const char *path)
+{
+	json_error_t error;
+	json_t *root = json_load_file(path, 0, &error);
+
+	if (!root && file_exists(path))
+		return lab_fail(LAB_CANNOT, "mend it, or name another file", "%s:%d: %s", path, error.line,
+				error.text);
+	if (!root)
+		root = json_object();
+	for (size_t i = 0; i < b->n; i++) {
+		const struct bench_op *op = &b->ops[i];
+		json_t *entry;
+
+		if (!has_budget(op))
+			continue;
+		entry = json_pack("{s:I}", "own", (json_int_t)op->own);
+		if (op->split)
+			json_object_set_new(entry, "functions", functions_json(op));
+		json_object_set_new(budget_of(root, op, true), op->name, entry);
+	}
+	{
+		_cleanup_free_ char *text = json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS);
+		struct buf out = {};
+		int err;
+
+		json_decref(root);
+		buf_puts(&out, text);
+		buf_puts(&out, "\n");
+		err = file_write(path, out.s, out.n);
+		buf_free(&out);
+		if (err)
+			return lab_fail(LAB_CANNOT, NULL, "cannot write %s: %s", path, strerror(-err));
+	}
+	return LAB_OK;
+}
+
+static void check_op(struct ktap *t, const struct bench_op *op, json_t *entry)
+{
+	json_int_t budget = json_integer_value(json_object_get(entry, "own"));
+	json_t *functions = json_object_get(entry, "functions");
+
+	if (op->own <= budget) {
+		ktap_set(t, KTAP_PASS, NULL);
+		if (op->own < budget)
+			ktap_note(t, "%ld instructions, %lld less than its budget: --save-budget keeps that",
+				  op->own, (long long)(budget - op->own));
+		return;
+	}
+	ktap_set(t, KTAP_FAIL, "%ld instructions above %s, %lld more than its budget of %lld", op->own,
+		 op->floor, (long long)(op->own - budget), (long long)budget);
+	for (size_t i = 0; i < op->n_functions; i++) {
+		json_t *was = json_object_get(functions, op->functions[i].name);
+		long now = lround(op->functions[i].count);
+
+		if (now > json_integer_value(was))
+			ktap_note(t, "in %s: %ld instructions, budget %lld", op->functions[i].name, now,
+				  (long long)json_integer_value(was));
+	}
+}
+
+enum lab_exit bench_budget_check(struct bench *b, const char *path)
+{
+	json_error_t error;
+	json_t *root = json_load_file(path, 0, &error);
+	struct ktap *suite = ktap_new(b->run->root, "budget");
+
+	if (!root)
+		return lab_fail(LAB_CANNOT, "write one with --save-budget", "%s:%d: %s", path, error.line,
+				error.text);
+	for (size_t i = 0; i < b->n; i++) {
+		const struct bench_op *op = &b->ops[i];
+		_cleanup_free_ char *name = NULL;
+		json_t *entry;
+		struct ktap *t;
+
+		if (!has_budget(op))
+			continue;
+		name = xasprintf("%s: %s", op->module, op->name);
+		t = ktap_new(suite, name);
+		entry = json_object_get(budget_of(root, op, false), op->name);
+		if (entry)
+			check_op(t, op, entry);
+		else
+			ktap_set(t, KTAP_SKIP, "%s has no budget for %s and %s", path_base(path),
+				 op->kernel->release, op->built->compiler);
+	}
+	json_decref(root);
+	ktap_settle(b->run->root);
+	return LAB_OK;
+}

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+/* cdevlab check: the project's own tests, all of them. */
+#include <errno.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "cmd.h"
+#include "proc.h"
+#include "results.h"
+#include "test.h"
+
+static const char help[] =
+	"usage: cdevlab check [OPTION]...\n"
+	"The project's own tests: host unit tests (plain and with sanitizers), static checks, every driver on the\n"
+	"default kernel, the proofs that each claim of the conformance suite can fail, and the lab's defences.\n\n"
+	"      --only GROUP   unit, asan, static, drivers, proofs or defences\n";
+
+/* Programs that print TAP; cmocka does when asked. */
+static void run_program(struct ktap *suite, const char *path, int timeout_s)
+{
+	struct ktap *t = ktap_new(suite, path_base(path));
+	char *argv[] = {(char *)path, NULL};
+	_cleanup_free_ char *self = xasprintf("CDEVLAB_SELF=%s/build/cdevlab", lab_data_dir());
+	char *env[] = {"CMOCKA_MESSAGE_OUTPUT=TAP", self, NULL};
+	struct proc p = {.argv = argv, .env = env, .timeout_s = timeout_s, .dir = lab_data_dir()};
+	enum lab_exit ret = proc_run(&p);
+	struct strv lines = {};
+
+	if (!ktap_parse(t, p.out.s ?: "") || (p.status && !ktap_count(t).failed))
+		ktap_set(ktap_new(t, "exit"), ret == LAB_TIMEOUT ? KTAP_TIMEOUT : KTAP_FAIL, "%s %d",
+			 ret == LAB_TIMEOUT ? "no end in time; status" : "status", p.status);
+	if (p.status && p.err.s)
+		strv_split(&lines, p.err.s, "\n");
+	for (size_t i = 0; i < lines.n && t->n; i++)
+		ktap_note(t->children[t->n - 1], "%s", lines.v[i]);
+	strv_free(&lines);
+	proc_free(&p);
+}
+
+/* make TARGET, then all programs of a pattern. */
+static enum lab_exit run_programs(struct ktap *suite, const char *target, const char *pattern, int timeout_s)
+{
+	_cleanup_free_ char *full = xasprintf("%s/%s", lab_data_dir(), pattern);
+	_cleanup_free_ char *jobs = xasprintf("-j%ld", sysconf(_SC_NPROCESSORS_ONLN));
+	char *argv[] = {"make", "-s", jobs, (char *)target, NULL};
+	struct proc p = {.argv = argv, .pass = true, .dir = lab_data_dir()};
+	enum lab_exit ret = proc_run(&p);
+	glob_t g = {};
+
+	if (!ret && p.status)
+		ktap_set(ktap_new(suite, "build"), KTAP_FAIL, "make %s fails", target);
+	if (!ret && !p.status && !glob(full, 0, NULL, &g)) {
+		for (size_t i = 0; i < g.gl_pathc && !lab_interrupted(); i++) {
+			if (str_ends(g.gl_pathv[i], ".d"))
+				continue;
+			lab_stage(suite->name, "%s", path_base(g.gl_pathv[i]));
+			run_program(suite, g.gl_pathv[i], timeout_s);
+		}
+		globfree(&g);
+	}
+	return lab_interrupted() ? LAB_INTERRUPTED : ret;
+}
+
+static enum lab_exit check_unit(struct ktap *suite)
+{
+	return run_programs(suite, "unit", "build/unit/test_*", 120);
+}
+
+static enum lab_exit check_asan(struct ktap *suite)
+{
+	return run_programs(suite, "asan", "build/asan/unit/test_*", 240);
+}
+
+static enum lab_exit check_defences(struct ktap *suite)
+{
+	return run_programs(suite, "defences", "build/defences", 1800);
+}
+
+/* A command that says nothing and ends with 0, or is a failure with what it said. */
+static enum lab_exit check_command(struct ktap *suite, const char *name, const char *shell_line)
+{
+	struct ktap *t = ktap_new(suite, name);
+	char *argv[] = {"sh", "-c", (char *)shell_line, NULL};
+	struct proc p = {.argv = argv, .timeout_s = 600, .dir = lab_data_dir()};
+	enum lab_exit ret;
+	struct strv lines = {};
+
+	lab_stage(suite->name, "%s", name);
+	ret = proc_run(&p);
+	if (ret == LAB_TIMEOUT)
+		ktap_set(t, KTAP_TIMEOUT, "after %d s", p.timeout_s);
+	else if (p.status == 127)
+		ktap_set(t, KTAP_SKIP, "%s is not installed", name);
+	else
+		ktap_set(t, p.status ? KTAP_FAIL : KTAP_PASS, "status %d", p.status);
+	if (p.out.s)
+		strv_split(&lines, p.out.s, "\n");
+	if (p.err.s)
+		strv_split(&lines, p.err.s, "\n");
+	for (size_t i = 0; p.status && i < lines.n && i < 40; i++)
+		ktap_note(t, "%s", lines.v[i]);
+	strv_free(&lines);
+	proc_free(&p);
+	return ret == LAB_INTERRUPTED ? ret : LAB_OK;
+}
+
+/* sparse on every room, through Kbuild's own C=2, for the default kernel. */
+static enum lab_exit check_sparse(struct ktap *suite)
+{
+	struct strv names = {};
+	struct kernel k = {};
+	enum lab_exit ret = driver_names(&names);
+
+	if (!ret)
+		ret = kernel_get(NULL, false, &k);
+	for (size_t i = 0; i < names.n && !ret; i++) {
+		_cleanup_free_ char *title = xasprintf("sparse %s", names.v[i]), *line = NULL;
+		char *tmp = temp_dir(NULL);
+		struct buf args = {};
+
+		if (!tmp) {
+			ret = LAB_CANNOT;
+			break;
+		}
+		buf_puts(&args, "");
+		for (size_t m = 0; m < k.make_args.n; m++)
+			buf_printf(&args, " '%s'", k.make_args.v[m]);
+		/* Kbuild does not fail on what sparse says, so saying anything is the failure */
+		line = xasprintf("command -v sparse >/dev/null || exit 127; cp drivers/%s/* '%s'/ && "
+				 "make -s -C '%s' M='%s' CC='%s'%s W=1 C=2 modules >'%s/log' 2>&1; "
+				 "grep -v 'Skipping BTF' '%s/log'; ! grep -qE 'warning|error' '%s/log'",
+				 names.v[i], tmp, k.kdir, tmp, k.cc, args.s, tmp, tmp, tmp);
+		ret = check_command(suite, title, line);
+		buf_free(&args);
+		temp_dir_done(tmp);
+	}
+	kernel_free(&k);
+	strv_free(&names);
+	return ret;
+}
+
+static enum lab_exit check_static(struct ktap *suite)
+{
+	static const char *const commands[][2] = {
+		{"clang-format",
+		 "command -v clang-format >/dev/null || exit 127; "
+		 "clang-format --dry-run -Werror $(find lab guest drivers tests -name '*.[ch]') 2>&1 | "
+		 "grep -A3 'error:' && exit 1; exit 0"},
+		{"cppcheck",
+		 "command -v cppcheck >/dev/null || exit 127; "
+		 "cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability "
+		 "--suppressions-list=tests/cppcheck.txt --std=c11 -Iguest -D_GNU_SOURCE "
+		 "-DCDEVLAB_DATADIR='\"/\"' lab guest drivers/*/*ctl.c"},
+		{"gcc -fanalyzer",
+		 "for f in lab/*.c; do gcc -std=gnu11 -O1 -D_GNU_SOURCE -DCDEVLAB_DATADIR='\"/\"' -fanalyzer "
+		 "-Werror -Wno-error=analyzer-too-complex -c -o /dev/null $f || exit 1; done"},
+		{"shell syntax", "sh -n cdevlab && sh -n .ci/run"},
+		{"man page",
+		 "command -v man >/dev/null || exit 127; "
+		 "out=$(LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -E UTF-8 -l -Tutf8 -Z docs/cdevlab.1 2>&1 "
+		 ">/dev/null); echo \"$out\"; test -z \"$out\""},
+		{"no room includes another's files",
+		 "! grep -nE '#include \"\\.\\./' drivers/*/*.[ch]"},
+		{"the lab names no driver",
+		 "! grep -nwE 'vgpio|hello|greeter|foxes|mymem|rvcpu' lab/*.c | grep -vE '^[^:]+:[0-9]+:[ \t]*[/ ]?\\*'"},
+	};
+	enum lab_exit ret = LAB_OK;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands) && !ret; i++)
+		ret = check_command(suite, commands[i][0], commands[i][1]);
+	return ret ? ret : check_sparse(suite);
+}
+
+/* The budgets of rooms that have one, as a test of each operation. */
+static enum lab_exit check_budgets(struct test_run *t)
+{
+	struct bench b = {.run = t, .trace = true};
+	enum lab_exit ret = bench_boot(&b);
+
+	for (size_t i = 0; i < t->n_drivers && !ret; i++) {
+		_cleanup_free_ char *budget = xasprintf("%s/budget.json", t->d[i].dir);
+
+		if (file_exists(budget))
+			ret = bench_budget_check(&b, budget);
+	}
+	bench_free(&b);
+	return ret == LAB_SKIPPED ? LAB_OK : ret;
+}
+
+static enum lab_exit check_drivers(struct ktap *suite)
+{
+	struct test_run t = {.command = "test"};
+	enum lab_exit ret = test_prepare(&t);
+
+	if (!ret)
+		ret = test_boot(&t);
+	if (!ret)
+		ret = check_budgets(&t);
+	if (t.root)
+		ktap_move(suite, t.root);
+	test_free(&t);
+	return ret;
+}
+
+#define PROVE_TIMEOUT_S 900
+
+/* Rows of the table that take the kernel with them: "DRIVER:BUG", each needs a boot of its own. */
+static void crash_rows(const char *table, struct strv *rows)
+{
+	struct buf text = {};
+	struct strv lines = {};
+
+	if (!file_read(table, &text))
+		strv_split(&lines, text.s, "\n");
+	for (size_t i = 0; i < lines.n; i++) {
+		struct strv words = {};
+
+		strv_split(&words, lines.v[i], " \t");
+		if (words.n > 3 && words.v[0][0] != '#' && !strcmp(words.v[3], "crash"))
+			strv_addf(rows, "%s:%s", words.v[0], words.v[1]);
+		strv_free(&words);
+	}
+	strv_free(&lines);
+	buf_free(&text);
+}
+
+static enum lab_exit proof_boot(struct boot *b, const struct kernel *k, const struct built *built,
+				const char *table, const char *only, const char *part)
+{
+	enum lab_exit ret = boot_init(b, k);
+	struct job *j;
+
+	if (ret)
+		return ret;
+	b->vm.label = only ?: part;
+	b->vm.timeout_s = PROVE_TIMEOUT_S;
+	for (size_t m = 0; m < built->n; m++)
+		boot_add_module(b, built, &built->modules[m]);
+	boot_add_file(b, "/lab/bin/conform", built->conform);
+	boot_add_file(b, "/lab/expect.txt", table);
+	j = boot_add_job(b, "broken", "prove", PROVE_TIMEOUT_S);
+	strv_add(&j->argv, "test_proofs");
+	strv_add(&j->argv, "/lab/expect.txt");
+	strv_add(&j->argv, only ? "--only" : "--part");
+	strv_add(&j->argv, only ?: part);
+	return LAB_OK;
+}
+
+/* What such a guest must show: its rows, or, for a row that crashes, the crash in the claim that names it. */
+static void judge_proofs(struct ktap *suite, struct boot *b, bool crash)
+{
+	struct ktap *t = ktap_new(suite, b->vm.label);
+	struct klog log = {};
+
+	klog_scan(b->vm.log.s ?: "", KLOG_TAINT_MODULE, &log);
+	if (crash) {
+		bool died = b->vm.end == VM_PANIC && log.n;
+
+		ktap_set(t, died ? KTAP_PASS : KTAP_FAIL, died ? "%s" : "the guest survived it (%s)",
+			 died ? log.findings[0].headline : vm_end_name(b->vm.end));
+	} else if (b->vm.end != VM_CLEAN || !ktap_parse(t, b->jobs[0].out.s ?: "")) {
+		ktap_set(t, KTAP_FAIL, "%s%s%s", vm_end_name(b->vm.end), b->vm.why ? ": " : "",
+			 b->vm.why ?: b->jobs[0].err.s ?: "");
+	}
+	klog_free(&log);
+}
+
+/* Each claim of the conformance suite fails on a driver with just that bug. */
+static enum lab_exit check_proofs(struct ktap *suite)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/tests/broken", lab_data_dir());
+	_cleanup_free_ char *table = xasprintf("%s/expect.txt", dir);
+	static const char *const parts[] = {"1/2", "2/2"};
+	struct test_run t = {};
+	struct strv rows = {};
+	struct boot *boots, **list;
+	enum lab_exit ret;
+	size_t n;
+
+	strv_add(&t.drivers, dir);
+	ret = test_prepare(&t);
+	crash_rows(table, &rows);
+	n = rows.n + ARRAY_SIZE(parts);
+	boots = xcalloc(n, sizeof(*boots));
+	list = xcalloc(n, sizeof(*list));
+	if (!ret && !t.built[0].n)
+		ret = LAB_FAILED; /* the compiler has said why */
+	for (size_t i = 0; i < n && !ret; i++) {
+		list[i] = &boots[i];
+		ret = proof_boot(&boots[i], &t.k[0], &t.built[0], table,
+				 i < ARRAY_SIZE(parts) ? NULL : rows.v[i - ARRAY_SIZE(parts)],
+				 i < ARRAY_SIZE(parts) ? parts[i] : NULL);
+	}
+	if (!ret)
+		ret = boot_run(list, n, 0);
+	for (size_t i = 0; i < n; i++) {
+		if (!ret)
+			judge_proofs(suite, &boots[i], i >= ARRAY_SIZE(parts));
+		boot_free(&boots[i]);
+	}
+	free(boots);
+	free(list);
+	strv_free(&rows);
+	test_free(&t);
+	return ret;
+}
+
+static const struct group {
+	const char *name;
+	enum lab_exit (*run)(struct ktap *suite);
+} groups[] = {
+	{"unit", check_unit},	    {"asan", check_asan},     {"static", check_static},
+	{"drivers", check_drivers}, {"proofs", check_proofs}, {"defences", check_defences},
+};
+
+/* Suites with their counts, failures with all they said. */
+static void print_tree(const struct ktap *t, int depth)
+{
+	struct ktap_counts c = ktap_count(t);
+	size_t bad = c.failed + c.timeout + c.crashed;
+
+	if (t->n && depth < 4) {
+		printf("%*s%-*s %4zu passed", depth * 2, "", 44 - depth * 2, t->name, c.passed);
+		if (bad)
+			printf(", %zu FAILED", bad);
+		if (c.skipped)
+			printf(", %zu skipped", c.skipped);
+		putchar('\n');
+	}
+	if (!t->n && t->result != KTAP_PASS && (t->result != KTAP_SKIP || depth < 4)) {
+		printf("%*s%s: %s%s%s\n", depth * 2, "", ktap_result_name(t->result), t->name,
+		       t->reason ? ": " : "", t->reason ?: "");
+		for (size_t i = 0; t->result != KTAP_SKIP && i < t->notes.n; i++)
+			printf("%*s%s\n", depth * 2 + 4, "", t->notes.v[i]);
+	}
+	for (size_t i = 0; i < t->n; i++)
+		print_tree(t->children[i], depth + 1);
+}
+
+/* Skips by reason: hundreds of claims say the same thing. */
+static void print_skips(const struct ktap *t, struct strv *reasons, size_t **counts)
+{
+	const char *reason = t->reason ?: "no reason given";
+	size_t i;
+
+	for (size_t k = 0; k < t->n; k++)
+		print_skips(t->children[k], reasons, counts);
+	if (t->n || t->result != KTAP_SKIP)
+		return;
+	for (i = 0; i < reasons->n && strcmp(reasons->v[i], reason); i++)
+		;
+	if (i == reasons->n) {
+		strv_add(reasons, reason);
+		*counts = xrealloc(*counts, reasons->n, sizeof(**counts));
+		(*counts)[i] = 0;
+	}
+	(*counts)[i]++;
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct ktap *root = ktap_new(NULL, "check");
+	enum lab_exit ret = LAB_OK;
+	struct strv reasons = {};
+	size_t *counts = NULL;
+	struct ktap_counts c;
+	bool found = false;
+	struct args a;
+	int r = args_parse(argc, argv, ARG_GROUP, help, &a);
+
+	if (r)
+		return r < 0 ? LAB_OK : r;
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		found |= a.group && !strcmp(a.group, groups[i].name);
+	if (a.rest.n || (a.group && !found))
+		return lab_fail(LAB_USAGE, "see --help", "check has no group \"%s\"",
+				a.rest.n ? a.rest.v[0] : a.group);
+	{
+		_cleanup_free_ char *unit = xasprintf("%s/tests/unit", lab_data_dir());
+
+		if (!file_exists(unit))
+			return lab_fail(LAB_CANNOT, "run it from a checkout", "the project's tests are not installed");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(groups) && !ret; i++) {
+		struct ktap *suite;
+		double start = now_s();
+
+		if (a.group && strcmp(a.group, groups[i].name))
+			continue;
+		suite = ktap_new(root, groups[i].name);
+		lab_stage(groups[i].name, "...");
+		ret = groups[i].run(suite);
+		lab_stage_done(NULL);
+		ktap_settle(suite);
+		print_tree(suite, 0);
+		printf("%s took %.0f s\n\n", groups[i].name, now_s() - start);
+		fflush(stdout);
+		if (ret && ret != LAB_INTERRUPTED) {
+			/* a group that could not be run is a failure, and the others still are worth knowing */
+			ktap_set(ktap_new(suite, "group"), KTAP_FAIL, "could not be run");
+			ret = LAB_OK;
+		}
+	}
+	ktap_settle(root);
+	print_skips(root, &reasons, &counts);
+	if (reasons.n)
+		puts("Skipped, by reason:");
+	for (size_t i = 0; i < reasons.n; i++)
+		printf("  %4zu  %s\n", counts[i], reasons.v[i]);
+	c = ktap_count(root);
+	printf("%zu passed, %zu failed, %zu skipped\n", c.passed, c.failed + c.timeout + c.crashed, c.skipped);
+	if (!ret && c.failed + c.timeout + c.crashed)
+		ret = LAB_FAILED;
+	free(counts);
+	strv_free(&reasons);
+	ktap_free(root);
+	args_free(&a);
+	return ret;
+}

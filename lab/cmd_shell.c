@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+/* cdevlab shell: a guest with the driver loaded. */
+#include "boot.h"
+#include "cmd.h"
+#include "test.h"
+
+static const char help[] =
+	"usage: cdevlab shell [OPTION]... DRIVER|DIR\n"
+	"Boots a guest with all modules of the driver loaded and its clients in PATH, and gives a prompt.\n"
+	"`exit` or `poweroff -f` ends it.\n";
+
+#define BUSYBOX "/bin/busybox"
+#define SHELL_TIMEOUT_S 86400
+
+int cmd_shell(int argc, char **argv)
+{
+	struct test_run t = {.command = "shell"};
+	struct boot b = {}, *boots[] = {&b};
+	enum lab_exit ret;
+	struct args a;
+	int r = args_parse(argc, argv, 0, help, &a);
+
+	if (r)
+		return r < 0 ? LAB_OK : r;
+	if (a.rest.n != 1 || a.kernels.n > 1) {
+		args_free(&a);
+		return lab_fail(LAB_USAGE, "see --help", "shell takes one driver or directory, and one kernel");
+	}
+	t.drivers = a.rest;
+	t.kernels = a.kernels;
+	a.rest = a.kernels = (struct strv){};
+	if (!file_exists(BUSYBOX))
+		ret = lab_fail(LAB_CANNOT, "apt install busybox-static", "%s is not there", BUSYBOX);
+	else
+		ret = test_prepare(&t);
+	if (!ret && !t.built[0].n)
+		ret = LAB_FAILED; /* the compiler has said why */
+	if (!ret)
+		ret = boot_init(&b, &t.k[0]);
+	if (!ret) {
+		b.vm.shell = true;
+		b.vm.label = t.d[0].name;
+		if (!b.vm.timeout_s)
+			b.vm.timeout_s = SHELL_TIMEOUT_S;
+		boot_add_file(&b, BUSYBOX, BUSYBOX);
+		for (size_t m = 0; m < t.built[0].n; m++) {
+			boot_add_module(&b, &t.built[0], &t.built[0].modules[m]);
+			boot_load_early(&b, &t.built[0].modules[m]);
+		}
+		ret = boot_run(boots, 1, 1);
+		if (!ret && b.vm.end == VM_PANIC)
+			ret = lab_fail(LAB_CRASHED, NULL, "the guest's kernel crashed");
+		else if (!ret && b.vm.end == VM_QEMU_FAILED)
+			ret = lab_fail(LAB_CANNOT, NULL, "QEMU ended on its own: %s", b.vm.why ?: "no message");
+		else if (!ret && b.vm.end == VM_HANG)
+			ret = LAB_TIMEOUT;
+	}
+	boot_free(&b);
+	test_free(&t);
+	args_free(&a);
+	return ret;
+}
