@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Object files, read through libelf; source lines through libdw, which relocates the debug sections
+ * of a module as the kernel's loader does with the others.
+ */
+#include "elf.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <elfutils/libdwfl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* struct object - an object file in memory, unpacked */
+struct object {
+	struct buf image;
+	Elf *elf;
+};
+
+/* Distributions compress their modules: what libarchive can unpack is unpacked. */
+static int read_unpacked(const char *path, struct buf *out)
+{
+	struct archive *a = archive_read_new();
+	struct archive_entry *entry;
+	char chunk[65536];
+	int ret = 0;
+	ssize_t n;
+
+	archive_read_support_filter_all(a);
+	archive_read_support_format_raw(a);
+	archive_read_support_format_empty(a);
+	if (access(path, R_OK)) {
+		ret = -errno;
+	} else if (archive_read_open_filename(a, path, sizeof(chunk)) ||
+		   archive_read_next_header(a, &entry)) {
+		ret = -EINVAL;
+	} else {
+		while ((n = archive_read_data(a, chunk, sizeof(chunk))) > 0)
+			buf_add(out, chunk, n);
+		if (n < 0)
+			ret = -EINVAL;
+	}
+	archive_read_free(a);
+	return ret;
+}
+
+static void object_close(struct object *o)
+{
+	elf_end(o->elf);
+	buf_free(&o->image);
+}
+
+static int object_open(const char *path, struct object *o)
+{
+	int ret;
+
+	*o = (struct object){};
+	elf_version(EV_CURRENT);
+	ret = read_unpacked(path, &o->image);
+	if (!ret && o->image.n)
+		o->elf = elf_memory(o->image.s, o->image.n);
+	if (!ret && (!o->elf || elf_kind(o->elf) != ELF_K_ELF))
+		ret = -EINVAL;
+	if (ret)
+		object_close(o);
+	return ret;
+}
+
+static const char *section_name(Elf *elf, const GElf_Shdr *sh)
+{
+	const char *name = NULL;
+	size_t strings;
+
+	if (!elf_getshdrstrndx(elf, &strings))
+		name = elf_strptr(elf, strings, sh->sh_name);
+	return name ? name : "";
+}
+
+/**
+ * elf_modinfo() - values of a key of a module's .modinfo section
+ * @ko:		the module, compressed or not
+ * @key:	"depends", "vermagic", "parm"
+ * @values:	is added to, in file order
+ * Return: 0, -ENOENT if the file or the key is not there, -EINVAL if it is no ELF file.
+ */
+int elf_modinfo(const char *ko, const char *key, struct strv *values)
+{
+	size_t len = strlen(key);
+	struct object o;
+	Elf_Scn *scn = NULL;
+	int ret = object_open(ko, &o);
+
+	if (ret)
+		return ret;
+	ret = -ENOENT;
+	while ((scn = elf_nextscn(o.elf, scn))) {
+		Elf_Data *data;
+		GElf_Shdr sh;
+
+		if (!gelf_getshdr(scn, &sh) || strcmp(section_name(o.elf, &sh), ".modinfo"))
+			continue;
+		data = elf_getdata(scn, NULL);
+		for (size_t at = 0; data && at < data->d_size;) {
+			const char *s = (const char *)data->d_buf + at;
+			size_t n = strnlen(s, data->d_size - at);
+
+			if (n > len && !memcmp(s, key, len) && s[len] == '=') {
+				strv_take(values, xstrndup(s + len + 1, n - len - 1));
+				ret = 0;
+			}
+			at += n + 1;
+		}
+	}
+	object_close(&o);
+	return ret;
+}
+
+static int compare_symbols(const void *a, const void *b)
+{
+	const struct elf_symbol *x = a, *y = b;
+	int c = strcmp(x->section, y->section);
+
+	if (!c && x->section_offset != y->section_offset)
+		c = x->section_offset < y->section_offset ? -1 : 1;
+	/* the module's own name before the alias that module_init() makes */
+	if (!c)
+		c = str_ends(x->name, "_module") - str_ends(y->name, "_module");
+	return c ? c : strcmp(x->name, y->name);
+}
+
+static void free_symbol(struct elf_symbol *s)
+{
+	free(s->name);
+	free(s->section);
+}
+
+/* Function symbols of one symbol table. */
+static void add_functions(struct object *o, Elf_Scn *table, const GElf_Shdr *table_sh,
+			  struct elf_symbol **symbols, size_t *n)
+{
+	Elf_Data *data = elf_getdata(table, NULL);
+	size_t entries = table_sh->sh_entsize ? table_sh->sh_size / table_sh->sh_entsize : 0;
+	GElf_Ehdr eh;
+
+	if (!data || !gelf_getehdr(o->elf, &eh))
+		return;
+	for (size_t i = 0; i < entries; i++) {
+		const char *name;
+		Elf_Scn *scn;
+		GElf_Shdr sh;
+		GElf_Sym sym;
+
+		if (!gelf_getsym(data, i, &sym) || GELF_ST_TYPE(sym.st_info) != STT_FUNC)
+			continue;
+		scn = elf_getscn(o->elf, sym.st_shndx);
+		name = elf_strptr(o->elf, table_sh->sh_link, sym.st_name);
+		if (sym.st_shndx == SHN_UNDEF || !scn || !name || !gelf_getshdr(scn, &sh) ||
+		    !(sh.sh_flags & SHF_EXECINSTR))
+			continue;
+		/* the padding before a function has a symbol of its own since 6.3 */
+		if (str_starts(name, "__pfx_") || str_starts(name, "__cfi_"))
+			continue;
+		*symbols = xrealloc(*symbols, *n + 1, sizeof(**symbols));
+		(*symbols)[(*n)++] = (struct elf_symbol){
+			.name = xstrdup(name),
+			.section_offset =
+				eh.e_type == ET_REL ? sym.st_value : sym.st_value - sh.sh_addr,
+			.size = sym.st_size,
+			.section = xstrdup(section_name(o->elf, &sh)),
+		};
+	}
+}
+
+static void object_functions(struct object *o, struct elf_symbol **symbols, size_t *n)
+{
+	Elf_Scn *scn = NULL;
+	size_t kept = 0;
+
+	*symbols = NULL;
+	*n = 0;
+	while ((scn = elf_nextscn(o->elf, scn))) {
+		GElf_Shdr sh;
+
+		if (gelf_getshdr(scn, &sh) && sh.sh_type == SHT_SYMTAB)
+			add_functions(o, scn, &sh, symbols, n);
+	}
+	if (*n)
+		qsort(*symbols, *n, sizeof(**symbols), compare_symbols);
+	for (size_t i = 0; i < *n; i++) {
+		struct elf_symbol *s = &(*symbols)[i], *last = kept ? &(*symbols)[kept - 1] : NULL;
+
+		if (last && last->section_offset == s->section_offset &&
+		    !strcmp(last->section, s->section))
+			free_symbol(s);
+		else
+			(*symbols)[kept++] = *s;
+	}
+	*n = kept;
+}
+
+/**
+ * elf_functions() - the functions of an object file
+ * @ko:		the file, compressed or not
+ * @symbols:	the functions, sorted by section and offset, one name each; to be freed
+ * @n:		how many
+ * Return: 0, -ENOENT, -EINVAL.
+ */
+int elf_functions(const char *ko, struct elf_symbol **symbols, size_t *n)
+{
+	struct object o;
+	int ret = object_open(ko, &o);
+
+	*symbols = NULL;
+	*n = 0;
+	if (ret)
+		return ret;
+	object_functions(&o, symbols, n);
+	object_close(&o);
+	return 0;
+}
+
+/**
+ * elf_functions_free() - frees what elf_functions() returned
+ * @symbols:	the functions
+ * @n:		how many
+ */
+void elf_functions_free(struct elf_symbol *symbols, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free_symbol(&symbols[i]);
+	free(symbols);
+}
+
+/**
+ * elf_module_sizes() - what an object file takes in memory
+ * @ko:		the file, compressed or not
+ * @sizes:	bytes by kind, and the number of functions
+ * Return: 0, -ENOENT, -EINVAL.
+ */
+int elf_module_sizes(const char *ko, struct elf_sizes *sizes)
+{
+	struct elf_symbol *symbols;
+	struct object o;
+	Elf_Scn *scn = NULL;
+	int ret = object_open(ko, &o);
+	size_t n;
+
+	*sizes = (struct elf_sizes){};
+	if (ret)
+		return ret;
+	while ((scn = elf_nextscn(o.elf, scn))) {
+		GElf_Shdr sh;
+
+		if (!gelf_getshdr(scn, &sh) || !(sh.sh_flags & SHF_ALLOC))
+			continue;
+		if (sh.sh_flags & SHF_EXECINSTR)
+			sizes->text += sh.sh_size;
+		else if (sh.sh_type == SHT_NOBITS)
+			sizes->bss += sh.sh_size;
+		else if (sh.sh_flags & SHF_WRITE)
+			sizes->data += sh.sh_size;
+		else
+			sizes->rodata += sh.sh_size;
+	}
+	object_functions(&o, &symbols, &n);
+	sizes->functions = n;
+	elf_functions_free(symbols, n);
+	object_close(&o);
+	return 0;
+}
+
+/**
+ * elf_symbol_address() - the address of a symbol in an executable
+ * @file:	the executable
+ * @name:	the symbol
+ * @address:	its address as linked
+ * Return: 0, -ENOENT if the file or the symbol is not there, -EINVAL.
+ */
+int elf_symbol_address(const char *file, const char *name, unsigned long *address)
+{
+	struct object o;
+	Elf_Scn *scn = NULL;
+	int ret = object_open(file, &o);
+
+	if (ret)
+		return ret;
+	ret = -ENOENT;
+	while (ret && (scn = elf_nextscn(o.elf, scn))) {
+		Elf_Data *data;
+		GElf_Shdr sh;
+		GElf_Sym sym;
+
+		if (!gelf_getshdr(scn, &sh) || !sh.sh_entsize ||
+		    (sh.sh_type != SHT_SYMTAB && sh.sh_type != SHT_DYNSYM))
+			continue;
+		data = elf_getdata(scn, NULL);
+		for (size_t i = 0; data && ret && i < sh.sh_size / sh.sh_entsize; i++) {
+			const char *s;
+
+			if (!gelf_getsym(data, i, &sym) || sym.st_shndx == SHN_UNDEF)
+				continue;
+			s = elf_strptr(o.elf, sh.sh_link, sym.st_name);
+			if (s && !strcmp(s, name)) {
+				*address = sym.st_value;
+				ret = 0;
+			}
+		}
+	}
+	object_close(&o);
+	return ret;
+}
+
+/*
+ * The module itself is all there is: nothing is looked for elsewhere, and never over the network.
+ */
+static int no_debuginfo(Dwfl_Module *mod, void **userdata, const char *modname, Dwarf_Addr base,
+			const char *file_name, const char *debuglink_file, GElf_Word debuglink_crc,
+			char **debuginfo_file_name)
+{
+	(void)mod;
+	(void)userdata;
+	(void)modname;
+	(void)base;
+	(void)file_name;
+	(void)debuglink_file;
+	(void)debuglink_crc;
+	(void)debuginfo_file_name;
+	return -1;
+}
+
+static int function_address(Dwfl_Module *mod, const char *function, unsigned long offset,
+			    GElf_Addr *address)
+{
+	int n = dwfl_module_getsymtab(mod);
+
+	for (int i = 0; i < n; i++) {
+		GElf_Addr start;
+		GElf_Sym sym;
+		const char *name = dwfl_module_getsym_info(mod, i, &sym, &start, NULL, NULL, NULL);
+
+		/* two static functions may have one name: the one that is long enough is meant */
+		if (!name || strcmp(name, function) || sym.st_shndx == SHN_UNDEF ||
+		    (GELF_ST_TYPE(sym.st_info) != STT_FUNC &&
+		     GELF_ST_TYPE(sym.st_info) != STT_NOTYPE) ||
+		    (sym.st_size && offset >= sym.st_size))
+			continue;
+		*address = start + offset;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* Where the functions that were inlined at the address were called from, innermost first. */
+static void add_inline_calls(Dwfl_Module *mod, GElf_Addr address, struct buf *out)
+{
+	Dwarf_Addr bias = 0;
+	Dwarf_Die *cu = dwfl_module_addrdie(mod, address, &bias);
+	Dwarf_Die *scopes = NULL, *parents = NULL;
+	Dwarf_Files *files = NULL;
+	bool first = true;
+	int n;
+
+	if (!cu || dwarf_getsrcfiles(cu, &files, NULL) ||
+	    dwarf_getscopes(cu, address - bias, &scopes) <= 0)
+		goto out;
+	/*
+	 * of the scopes only the first is where the code is: the others tell where it was written
+	 */
+	n = dwarf_getscopes_die(&scopes[0], &parents);
+	for (int i = 0; i < n; i++) {
+		Dwarf_Word file = 0, line = 0;
+		Dwarf_Attribute attr;
+		const char *name;
+
+		if (dwarf_tag(&parents[i]) != DW_TAG_inlined_subroutine)
+			continue;
+		if (dwarf_formudata(dwarf_attr(&parents[i], DW_AT_call_file, &attr), &file) ||
+		    dwarf_formudata(dwarf_attr(&parents[i], DW_AT_call_line, &attr), &line))
+			continue;
+		name = dwarf_filesrc(files, file, NULL, NULL);
+		if (!name)
+			continue;
+		buf_printf(out, "%s%s:%lu", first ? " (inlined into " : ", into ", path_base(name),
+			   (unsigned long)line);
+		first = false;
+	}
+	if (!first)
+		buf_puts(out, ")");
+out:
+	free(scopes);
+	free(parents);
+}
+
+/**
+ * elf_source_line() - the source line of an address in a module
+ * @ko:		the module with its debug information
+ * @function:	a function's name
+ * @offset:	bytes from its start
+ * @where:	a new string, "vgpio.c:123", "vgpio.h:20 (inlined into vgpio.c:123)"
+ *
+ * The address is taken as it is. In a stack trace only the first frame (RIP, pc, epc) is the
+ * instruction itself; the others are return addresses, which may already be on the next line: the
+ * caller subtracts 1 from their offsets.
+ *
+ * Return: 0, -ENOENT if the file, the function or its line is not there, -EINVAL.
+ */
+int elf_source_line(const char *ko, const char *function, unsigned long offset, char **where)
+{
+	static const Dwfl_Callbacks callbacks = {
+		.find_elf = dwfl_build_id_find_elf,
+		.find_debuginfo = no_debuginfo,
+		.section_address = dwfl_offline_section_address,
+	};
+	struct buf text = {};
+	GElf_Addr address;
+	const char *file;
+	Dwfl_Module *mod;
+	Dwfl_Line *line;
+	Dwfl *dwfl;
+	int ret, n;
+
+	*where = NULL;
+	if (access(ko, R_OK))
+		return -errno;
+	dwfl = dwfl_begin(&callbacks);
+	if (!dwfl)
+		return -ENOMEM;
+	mod = dwfl_report_offline(dwfl, path_base(ko), ko, -1);
+	dwfl_report_end(dwfl, NULL, NULL);
+	ret = mod ? function_address(mod, function, offset, &address) : -EINVAL;
+	if (!ret) {
+		line = dwfl_module_getsrc(mod, address);
+		file = line ? dwfl_lineinfo(line, NULL, &n, NULL, NULL, NULL) : NULL;
+		if (file) {
+			buf_printf(&text, "%s:%d", path_base(file), n);
+			add_inline_calls(mod, address, &text);
+			*where = text.s;
+		} else {
+			ret = -ENOENT;
+		}
+	}
+	dwfl_end(dwfl);
+	return ret;
+}
