@@ -168,7 +168,8 @@ static void a_taint_without_a_report_is_a_finding(void **state)
 
 	(void)state;
 	klog_scan(
-		"cdevlab: begin x\ncdevlab: begin x/y\ncdevlab: end x/y taint=512\ncdevlab: end x taint=512\n",
+		"cdevlab: begin x\ncdevlab: begin x/y\n"
+		"cdevlab: end x/y taint=512\ncdevlab: end x taint=512\n",
 		0, &k);
 	assert_int_equal(k.n, 1);
 	assert_string_equal(k.findings[0].test, "x/y");
