@@ -8,7 +8,9 @@
 #include <elf.h>
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernel.h"
 
@@ -66,13 +68,14 @@ static const char *bz_payload(const struct buf *bz, size_t *n, const char **why)
 /**
  * decompress() - whatever libarchive can read
  *
- * The kernel appends the unpacked size, four bytes little endian, to every stream (gzip's own trailer ends
- * with it too). Decompressors may stumble over it after the stream's end: what counts is the size.
+ * The kernel appends the unpacked size, four bytes little endian, to every stream; decompressors take it for
+ * garbage. Only gzip's own trailer ends with the same four bytes.
  */
 static bool decompress(const char *p, size_t n, struct buf *out, const char **why)
 {
 	struct archive *a = archive_read_new();
 	size_t size = get32(p + n - 4);
+	bool gzip = !memcmp(p, "\x1f\x8b", 2);
 	struct archive_entry *entry;
 	static char message[128];
 	ssize_t got = -1;
@@ -82,7 +85,7 @@ static bool decompress(const char *p, size_t n, struct buf *out, const char **wh
 	archive_read_support_format_raw(a);
 	if (size > MAX_VMLINUX) {
 		*why = "its payload is damaged";
-	} else if (archive_read_open_memory(a, p, n) == ARCHIVE_OK &&
+	} else if (archive_read_open_memory(a, p, gzip ? n : n - 4) == ARCHIVE_OK &&
 		   archive_read_next_header(a, &entry) == ARCHIVE_OK) {
 		while (out->n < size && (got = archive_read_data(a, chunk, sizeof(chunk))) > 0)
 			buf_add(out, chunk, got);
@@ -145,6 +148,51 @@ static bool has_pvh_note(const struct buf *elf, const char **why)
 	return false;
 }
 
+static bool is_zero(const char *p, size_t n)
+{
+	return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
+}
+
+static int write_blocks(int fd, const struct buf *b)
+{
+	size_t block = 4096;
+
+	if (ftruncate(fd, b->n))
+		return -errno;
+	for (size_t at = 0; at < b->n; at += block) {
+		size_t n = b->n - at < block ? b->n - at : block;
+
+		if (is_zero(b->s + at, n))
+			continue;
+		for (size_t done = 0; done < n;) {
+			ssize_t w = pwrite(fd, b->s + at + done, n - done, at + done);
+
+			if (w < 0 && errno != EINTR)
+				return -errno;
+			done += w > 0 ? w : 0;
+		}
+	}
+	return fsync(fd) ? -errno : 0;
+}
+
+/* Like file_write(), with holes: half of an x86 kernel's ELF file is alignment. */
+static int write_sparse(const char *path, const struct buf *b)
+{
+	_cleanup_free_ char *tmp = xasprintf("%s.tmp-%d", path, getpid());
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), err;
+
+	if (fd < 0)
+		return -errno;
+	err = write_blocks(fd, b);
+	if (close(fd) && !err)
+		err = -errno;
+	if (!err && rename(tmp, path))
+		err = -errno;
+	if (err)
+		unlink(tmp);
+	return err;
+}
+
 enum lab_exit image_make_bootable(const struct arch *arch, const char *vmlinuz, const char *to)
 {
 	struct buf in = {}, elf = {};
@@ -165,7 +213,7 @@ enum lab_exit image_make_bootable(const struct arch *arch, const char *vmlinuz, 
 		else
 			lab_verbose("%s is booted as it is, which is slower: %s", vmlinuz, why);
 	}
-	err = file_write(to, out->s, out->n);
+	err = write_sparse(to, out);
 	if (err)
 		ret = lab_fail(LAB_CANNOT, err == -ENOSPC ? "free some space, or set CDEVLAB_CACHE to another disk" : NULL,
 			       "cannot write the kernel image %s: %s", to, strerror(-err));

@@ -45,13 +45,22 @@ static const char *const kept_modules[] = {
 	"drivers/gpio/dev-sync-probe",
 	"drivers/usb/common/",
 	"drivers/usb/core/",
-	"drivers/usb/gadget/",
+	"drivers/usb/gadget/udc/",
+	"drivers/usb/gadget/libcomposite",
+	"drivers/usb/gadget/function/usb_f_hid",
+	"drivers/usb/gadget/legacy/gadgetfs",
+	"drivers/usb/gadget/legacy/raw_gadget",
 	"drivers/hid/hid.ko",
 	"drivers/hid/hid-generic",
 	"drivers/hid/uhid",
 	"drivers/hid/usbhid/",
 	"drivers/input/evdev",
 	"drivers/input/misc/uinput",
+};
+
+/* Numbers of SoC blocks for device trees, a file per chip: no header includes them, no PC driver either. */
+static const char *const dropped_headers[] = {
+	"clock/", "pinctrl/", "reset/", "power/", "interconnect/", "memory/",
 };
 
 static const char *const kept_libraries[] = {
@@ -88,13 +97,17 @@ static bool has_prefix(const char *s, const char *const *prefixes, size_t n)
 
 static char *place_headers(const char *path, const struct arch *arch)
 {
-	const char *in = strstr(path, "-common/arch/");
+	const char *in = strstr(path, "-common/arch/"), *bindings;
 	size_t n;
 
 	if (!str_starts(path, "usr/src/linux-headers-"))
 		return NULL;
 	/* only for BTF of modules, which is switched off: it would need pahole here */
 	if (!strcmp(path_base(path), "vmlinux"))
+		return NULL;
+	bindings = strstr(path, "/include/dt-bindings/");
+	if (bindings && has_prefix(bindings + strlen("/include/dt-bindings/"), dropped_headers,
+				   ARRAY_SIZE(dropped_headers)))
 		return NULL;
 	if (!in)
 		return xstrdup(path);
@@ -342,11 +355,27 @@ static bool is_fixed_cross(void *ctx, const char *line)
 	return str_starts(line, "override CROSS_COMPILE = ") && !strchr(line, '$');
 }
 
+/* Adapts .kernelvariables, which the kernel's Makefile reads. */
+static int rewrite_variables(const char *path)
+{
+	/* no BTF, so no pahole: without this the Makefile warns that there is none, or another */
+	static const char pahole[] = "override PAHOLE_VERSION = $(CONFIG_PAHOLE_VERSION)\n";
+	struct buf b = {};
+	int err = drop_lines(path, is_fixed_cross, NULL);
+
+	if (!err)
+		err = file_read(path, &b);
+	buf_puts(&b, pahole);
+	if (!err)
+		err = file_write(path, b.s, b.n);
+	buf_free(&b);
+	return err;
+}
+
 /* Debian's header directory has two lines with absolute paths, of which the second is not always there. */
 static int rewrite_makefile(const char *path)
 {
 	static const char here[] = "$(dir $(lastword $(MAKEFILE_LIST)))";
-	_cleanup_free_ char *a = NULL, *b = NULL, *include = NULL, *output = NULL;
 	struct buf in = {}, out = {};
 	struct strv lines = {};
 	int err = file_read(path, &in);
@@ -508,7 +537,7 @@ enum lab_exit unpack_finish(const struct deb_set *set, const struct arch *arch, 
 	if (!err)
 		err = drop_lines(auto_conf, is_btf_option, NULL);
 	if (!err && !access(variables, R_OK))
-		err = drop_lines(variables, is_fixed_cross, NULL);
+		err = rewrite_variables(variables);
 	if (err)
 		return write_failed(kdir, -err);
 	/* Debian's is one line that says where the real one is */
