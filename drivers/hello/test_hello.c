@@ -14,7 +14,7 @@
 #include "harness.h"
 #include "protocol.h"
 
-#define MODULE	"hello"
+#define MODULE "hello"
 
 /* How often the log holds the line, as the module's own message. */
 static unsigned int count_lines(const char *text)

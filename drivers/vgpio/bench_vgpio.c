@@ -18,11 +18,11 @@
 #include "vgpio.h"
 
 /*
- * The arguments of all calls, made before the measurement and linked to a ring, so that the timed part
- * is the same few instructions for every call, NOP included. As SETs, each of them changes its line:
- * all lines go up in a mixed order, then down.
+ * The arguments of all calls, made before the measurement and linked to a ring, so that the timed
+ * part is the same few instructions for every call, NOP included. As SETs, each of them changes
+ * its line: all lines go up in a mixed order, then down.
  */
-#define TABLE_SIZE	(2 * VGPIO_LINES)
+#define TABLE_SIZE (2 * VGPIO_LINES)
 
 struct entry {
 	struct vgpio_line line;
@@ -32,11 +32,11 @@ struct entry {
 static struct entry table[TABLE_SIZE];
 static struct entry *cursor;
 
-static int fd = -1;		/* the calls': opened for writing only, so it listens to nothing */
+static int fd = -1; /* the calls': opened for writing only, so it listens to nothing */
 static int reader_fd = -1;
 
 static pthread_t reader;
-static atomic_ullong seen;	/* records and missed changes that the reader counted */
+static atomic_ullong seen; /* records and missed changes that the reader counted */
 static atomic_int reader_error;
 static atomic_bool reader_stop;
 
@@ -171,7 +171,7 @@ static int check_set(void)
 	return 0;
 }
 
-/* So many changes were counted: as many as calls were made, which the cursor knows up to whole rounds. */
+/* As many changes were counted as calls were made, which the cursor knows up to whole rounds. */
 static int check_count(unsigned long long count)
 {
 	if (count < EXACT_SAMPLES || count % TABLE_SIZE != (size_t)(cursor - table))
@@ -215,9 +215,10 @@ static void *read_events(void *unused)
 
 	(void)unused;
 	/*
-	 * Above the writer: on one CPU each SET wakes the reader up, which reads and blocks again before
-	 * SET returns. Else the writer would go on for a whole time slice, and all of its SETs but the
-	 * first one would find a reader that is awake already. Without the right to it that is measured.
+	 * Above the writer: on one CPU each SET wakes the reader up, which reads and blocks again
+	 * before SET returns. Else the writer would go on for a whole time slice, and all of its
+	 * SETs but the first one would find a reader that is awake already. Without the right to
+	 * it that is measured.
 	 */
 	pthread_setschedparam(pthread_self(), SCHED_FIFO, &above);
 	while (!atomic_load(&reader_stop)) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the virtual GPIO promises beyond what every character device does: lines that keep what they
- * were set to, and a stream of changes in which nothing is lost silently, merged, stolen or doubled.
+ * What the virtual GPIO promises beyond what every character device does: lines that keep what
+ * they were set to, and a stream of changes in which nothing is lost silently, merged, stolen or
+ * doubled.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -29,11 +30,11 @@
 #include "vgpio.h"
 
 /* No wake-up takes that long, whatever the machine is busy with: it is lost. */
-#define LOST_AFTER_MS	3000
+#define LOST_AFTER_MS 3000
 /* How long a stress goes on. */
-#define STRESS_MS	150
+#define STRESS_MS  150
 
-#define EVENT_SIZE	sizeof(struct vgpio_event)
+#define EVENT_SIZE sizeof(struct vgpio_event)
 
 static int open_node(int flags)
 {
@@ -98,7 +99,7 @@ static size_t read_events(int fd, struct vgpio_event *events, size_t max)
 	return n / EVENT_SIZE;
 }
 
-/* Reads until there is nothing more. Returns records and missed events; the last one goes to @last. */
+/* Reads until there is nothing more. Returns records and missed events; @last gets the last one. */
 static unsigned long long drain(int fd, struct vgpio_event *last)
 {
 	struct vgpio_event events[64];
@@ -114,8 +115,8 @@ static unsigned long long drain(int fd, struct vgpio_event *last)
 }
 
 /*
- * Between two looks at what another thread does: quick as long as it runs on another CPU; on a machine
- * with fewer free CPUs than the guest has, sleeping is what lets it run.
+ * Between two looks at what another thread does: quick as long as it runs on another CPU; on a
+ * machine with fewer free CPUs than the guest has, sleeping is what lets it run.
  */
 static void wait_for_others(unsigned int *tries)
 {
@@ -453,7 +454,7 @@ TEST(what_is_overrun_is_counted_exactly)
 	size_t i, n, k;
 
 	for (i = 0; i < sizeof(overruns) / sizeof(overruns[0]); i++) {
-		/* The values alternate and the last one is 0: a record of another round would show. */
+		/* The values alternate, the last one is 0: a record of another round would show. */
 		set(fd, 0, (info.ring + overruns[i]) % 2);
 		drain(fd, &events[0]);
 		toggle(fd, 0, info.ring + overruns[i]);
@@ -640,7 +641,7 @@ TEST(a_signal_ends_a_blocked_read_and_takes_no_event)
 
 struct sharing {
 	int fd;
-	unsigned long long first;	/* its bit is 0 */
+	unsigned long long first; /* its bit is 0 */
 	unsigned int total;
 	atomic_uint taken;
 	atomic_uchar *seen;
@@ -726,9 +727,9 @@ static void *read_and_acknowledge(void *arg)
 }
 
 /*
- * One change at a time, the next one only after the reader has acknowledged it: a wake-up that is lost
- * once stays lost. The pause before each change varies, so that changes hit the reader at every point
- * on its way to sleep.
+ * One change at a time, the next one only after the reader has acknowledged it: a wake-up that is
+ * lost once stays lost. The pause before each change varies, so that changes hit the reader at
+ * every point on its way to sleep.
  */
 static void stress_wakeups(bool use_poll)
 {
@@ -758,8 +759,8 @@ static void stress_wakeups(bool use_poll)
 			if (tries == 1000)
 				lost_at = now_ms() + LOST_AFTER_MS;
 			if (tries > 1000 && now_ms() > lost_at) {
-				test_fail(__FILE__, __LINE__, "change %u did not wake the reader up",
-					  round);
+				test_fail(__FILE__, __LINE__,
+					  "change %u did not wake the reader up", round);
 				test_end();
 			}
 		}
@@ -782,8 +783,8 @@ TEST(no_wakeup_of_a_blocked_poll_is_lost)
 	stress_wakeups(true);
 }
 
-#define WRITERS	3
-#define READERS	2
+#define WRITERS 3
+#define READERS 2
 
 struct crowd {
 	atomic_bool done;
@@ -823,7 +824,7 @@ static void *read_crowd(void *arg)
 	do {
 		struct pollfd pfd = {.fd = r->fd, .events = POLLIN};
 
-		/* Looked at before the read: what was set till then is what the last reads return. */
+		/* Looked at before the read: the last reads return what was set till then. */
 		over = atomic_load(&r->crowd->done);
 		poll(&pfd, 1, over ? 0 : 2);
 		while ((n = read_events(r->fd, events, 16)) > 0) {
@@ -833,7 +834,7 @@ static void *read_crowd(void *arg)
 				if (last)
 					ASSERT_EQ(e->sequence, last + 1 + e->missed);
 				ASSERT_TRUE(e->pin < WRITERS && e->value <= 1);
-				/* Between two changes of a line is nothing, unless it was missed. */
+				/* A line cannot become what it is, unless a change was missed. */
 				if (e->missed)
 					memset(values, 7, sizeof(values));
 				ASSERT_TRUE(values[e->pin] != e->value);
@@ -912,9 +913,9 @@ TEST(racing_SETs_of_different_lines_do_not_undo_each_other)
 }
 
 struct race {
-	atomic_uint phase;		/* odd: SETs go on, even: they rest; 0: over */
-	atomic_uint reached;		/* the phase that the writer is in */
-	atomic_uint begun, done;	/* SETs */
+	atomic_uint phase;	 /* odd: SETs go on, even: they rest; 0: over */
+	atomic_uint reached;	 /* the phase that the writer is in */
+	atomic_uint begun, done; /* SETs */
 };
 
 static void *write_race(void *arg)
@@ -1057,8 +1058,9 @@ static void expect_client(const char *words, int status, const char *out)
 	struct output o = client(test_node(), words);
 
 	if (o.status != status || (out && strcmp(o.out, out)))
-		test_fail(__FILE__, __LINE__, "vgpioctl %s: status %d, output \"%s\", errors \"%s\"",
-			  words, o.status, o.out, o.err);
+		test_fail(__FILE__, __LINE__,
+			  "vgpioctl %s: status %d, output \"%s\", errors \"%s\"", words, o.status,
+			  o.out, o.err);
 	/* A failure is one line. */
 	if (status == 1 && (!strchr(o.err, '\n') || strchr(o.err, '\n')[1]))
 		test_fail(__FILE__, __LINE__, "vgpioctl %s: errors \"%s\"", words, o.err);
@@ -1108,7 +1110,8 @@ TEST(vgpioctl_watch_prints_events_until_the_count_or_an_interrupt)
 	fd = open_node(O_WRONLY);
 	for (count = 0; count < 2; count++) {
 		SAFE(pipe2(out, O_CLOEXEC));
-		pid = spawn_client(test_node(), count ? "watch -n 1 --timeout 5" : "watch", out[1], 2);
+		pid = spawn_client(test_node(), count ? "watch -n 1 --timeout 5" : "watch", out[1],
+				   2);
 		close(out[1]);
 		pfd.fd = out[0];
 		pfd.events = POLLIN;

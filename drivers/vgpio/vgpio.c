@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Virtual GPIO, the experiment: eight lines without hardware behind them, to measure what a lock and a
- * wait queue cost on the way to one. One source, four modules; each defines, then includes this file:
+ * Virtual GPIO, the experiment: eight lines without hardware behind them, to measure what a lock
+ * and a wait queue cost on the way to one. One source, four modules; each defines, then includes
+ * this file:
  *
  *   VGPIO_LOCK	1: calls exclude each other by a spinlock; 0: atomics only
  *   VGPIO_QUEUE	1: changes are events that can be read and polled; 0: neither is offered
@@ -45,9 +46,9 @@ struct vgpio_slot {
 	u8 pin;
 	u8 value;
 #else
-	atomic64_t id;		/* sequence << 8 | value << 7 | pin */
-	atomic64_t time_low;	/* low half of the sequence << 32 | low half of the time */
-	atomic64_t time_high;	/* the same with the high half of the time */
+	atomic64_t id;	      /* sequence << 8 | value << 7 | pin */
+	atomic64_t time_low;  /* low half of the sequence << 32 | low half of the time */
+	atomic64_t time_high; /* the same with the high half of the time */
 #endif
 };
 
@@ -211,9 +212,9 @@ static void vgpio_set(struct vgpio *vg, const struct vgpio_line *line)
 
 #if VGPIO_QUEUE
 	/*
-	 * The lock is the barrier. A waiter queues itself, then looks for an event under the lock. If it
-	 * looked before us, its place in the queue was visible to us when we took the lock; if after us,
-	 * it saw the event.
+	 * The lock is the barrier. A waiter queues itself, then looks for an event under the
+	 * lock. If it looked before us, its place in the queue was visible to us when we took the
+	 * lock; if after us, it saw the event.
 	 */
 	if (wake && waitqueue_active(&vg->wait))
 		vgpio_wake(vg);
@@ -228,10 +229,10 @@ static void vgpio_init_state(struct vgpio *vg)
 #else /* !VGPIO_LOCK */
 
 /* vgpio.state: the lines in the low bits, the sequence above. 2^56 changes take centuries. */
-#define VGPIO_SEQUENCE_SHIFT	8
+#define VGPIO_SEQUENCE_SHIFT 8
 static_assert(VGPIO_LINES <= VGPIO_SEQUENCE_SHIFT);
 /* What a change adds to the state besides its line. */
-#define VGPIO_STEP		(VGPIO_QUEUE ? BIT_ULL(VGPIO_SEQUENCE_SHIFT) : 0)
+#define VGPIO_STEP	     (VGPIO_QUEUE ? BIT_ULL(VGPIO_SEQUENCE_SHIFT) : 0)
 
 static unsigned int vgpio_get(struct vgpio *vg, unsigned int pin)
 {
@@ -240,8 +241,8 @@ static unsigned int vgpio_get(struct vgpio *vg, unsigned int pin)
 
 #if VGPIO_QUEUE
 
-#define VGPIO_ID_VALUE_SHIFT	7
-#define VGPIO_ID_PIN_MASK	(VGPIO_LINES - 1)
+#define VGPIO_ID_VALUE_SHIFT 7
+#define VGPIO_ID_PIN_MASK    (VGPIO_LINES - 1)
 
 static u64 vgpio_sequence(struct vgpio *vg)
 {
@@ -252,9 +253,9 @@ static u64 vgpio_listen(struct vgpio *vg)
 {
 	atomic_inc(&vg->listeners);
 	/*
-	 * Pairs with the cmpxchg in vgpio_set(): either the setter sees this listener, or its change is
-	 * in the sequence read here and happened before the open. So every change after the returned
-	 * one is recorded.
+	 * Pairs with the cmpxchg in vgpio_set(): either the setter sees this listener, or its
+	 * change is in the sequence read here and happened before the open. So every change after
+	 * the returned one is recorded.
 	 */
 	smp_mb__after_atomic();
 	return vgpio_sequence(vg);
@@ -273,16 +274,18 @@ static u64 vgpio_tag(u64 sequence, u32 half)
 }
 
 /*
- * Writes the change to its slot. Any number of setters may be here at once, and one that was held up may
- * find that others have gone round the whole ring meanwhile. Nobody waits for anybody:
+ * Writes the change to its slot. Any number of setters may be here at once, and one that was held
+ * up may find that others have gone round the whole ring meanwhile. Nobody waits for anybody:
  *
  * - Each half of the time carries the low half of its sequence, so a reader notices one that was
  *   overwritten, by whichever setter. A mistaken match would take a setter that stood still, not
  *   preempted, for an exact multiple of 2^32 changes.
- * - The id is stored last, with release, and only ever grows: who comes late by a round does not store.
+ * - The id is stored last, with release, and only ever grows: who comes late by a round does not
+ *   store it.
  *
- * So a reader that finds the id of a sequence, and then both halves of its time, has the whole event, and
- * one that finds a later id or foreign halves knows that the event is gone and counts it as missed.
+ * So a reader that finds the id of a sequence, and then both halves of its time, has the whole
+ * event, and one that finds a later id or foreign halves knows that the event is gone and counts
+ * it as missed.
  */
 static void vgpio_record(struct vgpio *vg, u64 sequence, const struct vgpio_line *line)
 {
@@ -338,8 +341,8 @@ static bool vgpio_next(struct vgpio *vg, u64 last, struct vgpio_event *event)
 }
 
 /*
- * What a change costs when somebody listens; out of line, so that its registers are not saved by every
- * call of the driver. Called with preemption off, which it turns on again.
+ * What a change costs when somebody listens; out of line, so that its registers are not saved by
+ * every call of the driver. Called with preemption off, which it turns on again.
  */
 static noinline void vgpio_notify(struct vgpio *vg, u64 sequence, const struct vgpio_line *line)
 {
@@ -347,8 +350,8 @@ static noinline void vgpio_notify(struct vgpio *vg, u64 sequence, const struct v
 	preempt_enable();
 
 	/*
-	 * wq_has_sleeper() has the full barrier between the record and the look at the queue; it pairs
-	 * with the one in set_current_state() (read) and with the one in vgpio_poll().
+	 * wq_has_sleeper() has the full barrier between the record and the look at the queue; it
+	 * pairs with the one in set_current_state() (read) and with the one in vgpio_poll().
 	 */
 	if (wq_has_sleeper(&vg->wait))
 		vgpio_wake(vg);
@@ -361,27 +364,27 @@ static void vgpio_set(struct vgpio *vg, const struct vgpio_line *line)
 	const s64 bit = BIT_ULL(line->pin);
 	const s64 wanted = (u64)line->value << line->pin;
 	s64 old = atomic64_read(&vg->state);
-	s64 new;
+	s64 changed;
 
 	/*
-	 * Off from the change to its record: readers take events in order, and a setter that lost the CPU
-	 * in between would hold them up while others fill the ring.
+	 * Off from the change to its record: readers take events in order, and a setter that lost
+	 * the CPU in between would hold them up while others fill the ring.
 	 */
 	if (VGPIO_QUEUE)
 		preempt_disable();
 	do {
 		if ((old & bit) == wanted)
 			goto out;
-		new = (old + VGPIO_STEP) ^ bit;
-	} while (!atomic64_try_cmpxchg(&vg->state, &old, new));
+		changed = (old + VGPIO_STEP) ^ bit;
+	} while (!atomic64_try_cmpxchg(&vg->state, &old, changed));
 
 #if VGPIO_QUEUE
 	/*
-	 * A cmpxchg that succeeds is a full barrier; it pairs with the one in vgpio_listen(). Who is not
-	 * seen here finds this change in the sequence that it starts from.
+	 * A cmpxchg that succeeds is a full barrier; it pairs with the one in vgpio_listen(). Who
+	 * is not seen here finds this change in the sequence that it starts from.
 	 */
 	if (atomic_read(&vg->listeners)) {
-		vgpio_notify(vg, (u64)new >> VGPIO_SEQUENCE_SHIFT, line);
+		vgpio_notify(vg, (u64)changed >> VGPIO_SEQUENCE_SHIFT, line);
 		return;
 	}
 #endif
@@ -542,7 +545,7 @@ static ssize_t vgpio_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			return ret;
 		if (nowait)
 			return -EAGAIN;
-		/* Without open->lock: another thread may take what woke us up, then we wait again. */
+		/* Without open->lock: if another thread takes what woke us up, we wait again. */
 		ret = wait_event_interruptible(open->vg->wait, vgpio_readable(open));
 		if (ret)
 			return ret;
@@ -558,7 +561,7 @@ static __poll_t vgpio_poll(struct file *file, poll_table *wait)
 		return 0;
 
 	poll_wait(file, &open->vg->wait, wait);
-	/* Pairs with wq_has_sleeper() in vgpio_set(); poll_wait() of older kernels has no barrier. */
+	/* Pairs with wq_has_sleeper(); poll_wait() of older kernels has no barrier. */
 	smp_mb();
 	return vgpio_readable(open) ? EPOLLIN | EPOLLRDNORM : 0;
 }
@@ -619,11 +622,9 @@ static const struct file_operations vgpio_fops = {
 };
 
 static struct vgpio vgpio_device = {
-	.misc = {
-		.minor = MISC_DYNAMIC_MINOR,
-		.name = KBUILD_MODNAME,
-		.fops = &vgpio_fops,
-	},
+	.misc.minor = MISC_DYNAMIC_MINOR,
+	.misc.name = KBUILD_MODNAME,
+	.misc.fops = &vgpio_fops,
 };
 
 static int __init vgpio_init(void)

@@ -10,15 +10,15 @@
 #include <linux/types.h>
 
 /* Lines of the device: pin 0 .. VGPIO_LINES - 1. */
-#define VGPIO_LINES		8
+#define VGPIO_LINES 8
 
 /* Events that the kernel keeps for readers: the module parameter "ring", a power of two. */
-#define VGPIO_RING_MIN		16
-#define VGPIO_RING_MAX		4096
-#define VGPIO_RING_DEFAULT	256
+#define VGPIO_RING_MIN	   16
+#define VGPIO_RING_MAX	   4096
+#define VGPIO_RING_DEFAULT 256
 
 /* Permissions of the node: the module parameter "mode". */
-#define VGPIO_MODE_DEFAULT	0666
+#define VGPIO_MODE_DEFAULT 0666
 
 /**
  * struct vgpio_line - one line, the argument of VGPIO_SET and VGPIO_GET
@@ -38,8 +38,9 @@ struct vgpio_line {
  * @time_ns:	when it happened, CLOCK_MONOTONIC
  * @pin:	which line
  * @value:	what it became, 0 or 1
- * @missed:	changes since this descriptor's last record, or since its open, that were overrun before
- *		they were read; stays at its maximum when there were more, @sequence tells how many
+ * @missed:	changes since this descriptor's last record, or since its open, that were overrun
+ *		before they were read; stays at its maximum when there were more, @sequence tells
+ *		how many
  * @reserved:	zero
  */
 struct vgpio_event {
@@ -52,13 +53,14 @@ struct vgpio_event {
 };
 
 /* vgpio_info.features */
-#define VGPIO_FEATURE_LOCK	(1U << 0)	/* calls exclude each other by a spinlock */
-#define VGPIO_FEATURE_QUEUE	(1U << 1)	/* read and poll are there */
+#define VGPIO_FEATURE_LOCK  (1U << 0) /* calls exclude each other by a spinlock */
+#define VGPIO_FEATURE_QUEUE (1U << 1) /* read and poll are there */
 
 /**
  * struct vgpio_info - what the device is, the argument of VGPIO_INFO
- * @size:	before: bytes the caller has room for, at least VGPIO_INFO_SIZE_VER0; after: bytes that this
- *		kernel knows. Bytes beyond that are zeroed, fields beyond the caller's room are not written.
+ * @size:	before: bytes the caller has room for, at least VGPIO_INFO_SIZE_VER0; after: bytes
+ *		that this kernel knows. Bytes beyond that are zeroed, fields beyond the caller's
+ *		room are not written.
  * @lines:	number of lines
  * @features:	VGPIO_FEATURE_* of this build
  * @ring:	events kept for readers; 0 without VGPIO_FEATURE_QUEUE
@@ -74,17 +76,17 @@ struct vgpio_info {
 	__u32 event_size;
 };
 
-#define VGPIO_INFO_SIZE_VER0	20
+#define VGPIO_INFO_SIZE_VER0 20
 /* More room than this is taken for a mistake: -E2BIG. */
-#define VGPIO_INFO_SIZE_MAX	4096
+#define VGPIO_INFO_SIZE_MAX 4096
 
 /* Has nothing to do with any major number. */
-#define VGPIO_IOC_MAGIC		0xE7
+#define VGPIO_IOC_MAGIC 0xE7
 
 /* Does nothing: what a call costs before the driver has done any work. */
-#define VGPIO_NOP		_IO(VGPIO_IOC_MAGIC, 0x00)
-#define VGPIO_SET		_IOW(VGPIO_IOC_MAGIC, 0x01, struct vgpio_line)
-#define VGPIO_GET		_IOWR(VGPIO_IOC_MAGIC, 0x02, struct vgpio_line)
-#define VGPIO_INFO		_IOWR(VGPIO_IOC_MAGIC, 0x03, struct vgpio_info)
+#define VGPIO_NOP  _IO(VGPIO_IOC_MAGIC, 0x00)
+#define VGPIO_SET  _IOW(VGPIO_IOC_MAGIC, 0x01, struct vgpio_line)
+#define VGPIO_GET  _IOWR(VGPIO_IOC_MAGIC, 0x02, struct vgpio_line)
+#define VGPIO_INFO _IOWR(VGPIO_IOC_MAGIC, 0x03, struct vgpio_info)
 
 #endif /* _VGPIO_H */

@@ -24,16 +24,18 @@
 
 #include "vgpio.h"
 
-#define VERSION		"1.0"
-#define NODES		"/dev/vgpio_*"
+#define VERSION "1.0"
+#define NODES	"/dev/vgpio_*"
 
-enum { EXIT_USAGE = 2 };
+enum {
+	EXIT_USAGE = 2
+};
 
 struct options {
 	const char *device;
 	bool json;
-	unsigned long long count;	/* watch: events to print, 0: no limit */
-	long long timeout_ms;		/* watch: how long, -1: for ever */
+	unsigned long long count; /* watch: events to print, 0: no limit */
+	long long timeout_ms;	  /* watch: how long, -1: for ever */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -352,7 +354,7 @@ static int watch_events(const struct options *opt, int fd, const sigset_t *unblo
 			left.tv_sec = ms / 1000;
 			left.tv_nsec = ms % 1000 * 1000000;
 		}
-		/* Signals are let in here and nowhere else, so that none is missed before the wait. */
+		/* Signals are let in here and nowhere else: none is missed before the wait. */
 		switch (ppoll(&pfd, 1, end < 0 ? NULL : &left, unblocked)) {
 		case -1:
 			if (errno != EINTR)
@@ -363,7 +365,8 @@ static int watch_events(const struct options *opt, int fd, const sigset_t *unblo
 		case 0:
 			if (!opt->count)
 				return EXIT_SUCCESS;
-			fprintf(stderr, "vgpioctl: %s: the time is over, %llu of %llu changes came\n",
+			fprintf(stderr,
+				"vgpioctl: %s: the time is over, %llu of %llu changes came\n",
 				opt->device, printed, opt->count);
 			return EXIT_FAILURE;
 		}
@@ -456,7 +459,11 @@ static int run_command(const struct options *opt, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_JSON = 256, OPT_TIMEOUT, OPT_VERSION };
+	enum {
+		OPT_JSON = 256,
+		OPT_TIMEOUT,
+		OPT_VERSION
+	};
 	static const struct option longs[] = {
 		{"device", required_argument, NULL, 'd'},
 		{"json", no_argument, NULL, OPT_JSON},
@@ -477,7 +484,8 @@ int main(int argc, char **argv)
 			opt.device = optarg;
 			break;
 		case 'n':
-			if (!parse_number(optarg, optarg + strlen(optarg), &opt.count) || !opt.count)
+			if (!parse_number(optarg, optarg + strlen(optarg), &opt.count) ||
+			    !opt.count)
 				return bad_usage("-n: \"%s\" is not a number above 0", optarg);
 			watch_only = true;
 			break;
@@ -510,7 +518,7 @@ int main(int argc, char **argv)
 
 	/* Sorted: the first is the same one each time. */
 	if (glob(NODES, 0, NULL, &nodes)) {
-		/* A wrong command line is wrong without a device, too; else the node is reported. */
+		/* A wrong command line is wrong without a device, too; then the node is. */
 		opt.device = "/dev/vgpio_basic";
 		return run_command(&opt, argc - optind, argv + optind);
 	}
