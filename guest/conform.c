@@ -2,8 +2,8 @@
 /*
  * Conformance suite for any character device: options, configuration, what the claims share.
  *
- * The harness runs the claims (fork, time limit, marks in the kernel log, KTAP); its main() is linked
- * as harness_main().
+ * The harness runs the claims (fork, time limit, marks in the kernel log, KTAP) from
+ * harness_main().
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -36,8 +36,6 @@
 #define TICK_CHANCE_MS	30
 
 #define CYCLES_DEFAULT	100
-
-int harness_main(int argc, char **argv);
 
 /* A driver without ioctls, or one whose header the host does not know, has these. */
 __attribute__((weak)) const struct uapi_ioctl uapi_ioctls[1];
@@ -100,16 +98,16 @@ void *readonly_page(const void *content, size_t len)
 	return map;
 }
 
-void *kernel_address(void)
+/* The banner: public, constant, and there in every kernel. But the list of symbols is long. */
+static unsigned long long banner_address(void)
 {
 	unsigned long long addr = 0;
 	char line[256], *at;
 	FILE *f;
 
-	/* The version banner: public, constant, and there in every kernel. */
 	f = fopen("/proc/kallsyms", "re");
 	if (!f)
-		return NULL;
+		return 0;
 	while (fgets(line, sizeof(line), f)) {
 		at = strstr(line, " linux_banner\n");
 		if (!at)
@@ -118,7 +116,19 @@ void *kernel_address(void)
 		break;
 	}
 	fclose(f);
-	return (void *)(uintptr_t)addr;
+	return addr;
+}
+
+void *kernel_address(void)
+{
+	char path[256], text[64];
+
+	if (*test_module()) {
+		snprintf(path, sizeof(path), "/sys/module/%s/sections/.rodata", test_module());
+		if (file_read(path, text, sizeof(text)) > 0)
+			return (void *)(uintptr_t)strtoull(text, NULL, 16);
+	}
+	return (void *)(uintptr_t)banner_address();
 }
 
 void pattern_fill(unsigned char *buf, size_t len, unsigned int seed)
@@ -225,7 +235,7 @@ int dev_mode(int mode)
 }
 
 /* Non-blocking even when the driver refuses the flag in open(), which is open.nonblock's finding. */
-static int open_nonblock(int mode)
+int dev_open_quietly(int mode)
 {
 	int fd = dev_try_open(mode | O_NONBLOCK);
 
@@ -239,7 +249,7 @@ static int open_nonblock(int mode)
 
 int dev_open(int mode)
 {
-	int fd = open_nonblock(dev_mode(mode));
+	int fd = dev_open_quietly(dev_mode(mode));
 
 	if (fd < 0) {
 		test_fail(__FILE__, __LINE__, "open of %s: %s", test_node(), result(fd));
@@ -363,7 +373,7 @@ static bool offers_write(void)
 
 	if (facts->open_err[mode])
 		return false;
-	fd = open_nonblock(mode);
+	fd = dev_open_quietly(mode);
 	if (fd < 0)
 		return false;
 	ret = dev_write(fd, unmapped_page(), 1);
@@ -383,7 +393,7 @@ static void find_read_kind(int fd)
 	close(fd);
 	if (ret == -EINVAL)
 		return;
-	fd = open_nonblock(dev_mode(MODE_READ));
+	fd = dev_open_quietly(dev_mode(MODE_READ));
 	ret = dev_read(fd, buf, sizeof(buf));
 	if (ret > 0)
 		facts->read = READ_DATA;
@@ -408,7 +418,7 @@ static void find_facts(void)
 
 	facts->mode = -1;
 	for (i = 0; i < 3; i++) {
-		fd = open_nonblock(access_modes[i]);
+		fd = dev_open_quietly(access_modes[i]);
 		facts->open_err[access_modes[i]] = fd < 0 ? -fd : 0;
 		if (fd < 0)
 			continue;
@@ -421,10 +431,10 @@ static void find_facts(void)
 	if (facts->mode == O_WRONLY && !facts->open_err[O_RDONLY])
 		facts->mode = O_RDONLY;
 
-	fd = open_nonblock(facts->mode);
+	fd = dev_open_quietly(facts->mode);
 	if (fd < 0)
 		goto out;
-	i = open_nonblock(facts->mode);
+	i = dev_open_quietly(facts->mode);
 	facts->exclusive = (int)i < 0;
 	if ((int)i >= 0)
 		close(i);
@@ -439,7 +449,7 @@ static void find_facts(void)
 	close(fd);
 	/* The probes below must not find the position that these have left. */
 	if (!facts->open_err[dev_mode(MODE_READ)]) {
-		fd = open_nonblock(dev_mode(MODE_READ));
+		fd = dev_open_quietly(dev_mode(MODE_READ));
 		if (fd >= 0)
 			find_read_kind(fd);
 	}

@@ -125,6 +125,9 @@ void tick(bool on);
 int dev_mode(int mode);
 /* Opens non-blocking; the claim ends when that fails. */
 int dev_open(int mode);
+/* The same, but returns -errno. */
+int dev_open_quietly(int mode);
+/* With these very flags. */
 int dev_try_open(int flags);
 long dev_read(int fd, void *buf, size_t len);
 long dev_write(int fd, const void *buf, size_t len);

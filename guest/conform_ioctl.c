@@ -186,7 +186,7 @@ CLAIM(ioctl_fault, "ioctl.fault", NEED_IOCTL,
 		n++;
 		plain = call_plain(fd, call, page);
 		for (i = 0; i < 3; i++) {
-			/* Nothing but the banner may be written to, were it allowed. */
+			/* That place is not to be written to, were it let through. */
 			if (!bad[i] || (i == 2 && _IOC_DIR(call->cmd) == _IOC_READ))
 				continue;
 			ret = dev_ioctl(fd, call->cmd, bad[i]);

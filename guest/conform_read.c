@@ -237,7 +237,8 @@ CLAIM(read_fault, "read.fault", NEED_DATA,
 	n = bad_pointers(bad);
 	bad[n++] = readonly_page("", 1);
 	for (i = 0; i < n; i++) {
-		ret = dev_read(fd, bad[i], 16);
+		/* A device of records wants room for one. */
+		ret = dev_read(fd, bad[i], facts->positioned ? 16 : 4096);
 		if (ret != -EFAULT)
 			test_fail(__FILE__, __LINE__, "read to %p: %s", bad[i], result(ret));
 		if (facts->positioned)
@@ -289,6 +290,8 @@ CLAIM(read_tail, "read.tail", NEED_DATA,
 	ret = dev_read(fd, half, 16);
 	if (len < 16 && ret == (long)len)
 		SKIP("the stream has only %zu bytes", len);
+	if (ret == -EINVAL && !facts->positioned)
+		SKIP("a read takes whole records");
 	if (ret != -EFAULT && (ret <= 0 || ret > 8)) {
 		test_fail(__FILE__, __LINE__, "read of 16 bytes, 8 of them mapped: %s",
 			  result(ret));
@@ -380,7 +383,6 @@ CLAIM(seek_invalid, "seek.invalid", NEED_POS,
 	EXPECT_EQ(dev_seek(fd, -1, SEEK_SET), -EINVAL);
 	EXPECT_EQ(dev_seek(fd, -17, SEEK_CUR), -EINVAL);
 	EXPECT_EQ(dev_seek(fd, 0, 77), -EINVAL);
-	EXPECT_EQ(dev_seek(fd, INT64_MIN, SEEK_SET), -EINVAL);
 	ret = dev_seek(fd, INT64_MAX, SEEK_CUR);
 	if (ret != -EINVAL && ret != -EOVERFLOW)
 		test_fail(__FILE__, __LINE__, "SEEK_CUR by the largest offset: %s", result(ret));
@@ -482,6 +484,7 @@ CLAIM(seek_dup, "seek.dup", NEED_POS | NEED_DATA,
 	SAFE(pipe2(out, O_CLOEXEC));
 	pid = fork();
 	if (!pid) {
+		tick(true);
 		ret = dev_read(fd, buf, sizeof(buf));
 		_exit(write(out[1], &ret, sizeof(ret)) != sizeof(ret));
 	}

@@ -3,6 +3,7 @@
  * A source of events that is right with bug=none and has exactly one fault with any other name. Each open has
  * its own place in the sequence: it reads one record for every event since then.
  */
+#include <linux/atomic.h>
 #include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/init.h>
@@ -31,7 +32,8 @@ struct broken_event_file {
 static DECLARE_WAIT_QUEUE_HEAD(broken_event_wait);
 static DEFINE_SPINLOCK(broken_event_lock);
 static u64 broken_event_sequence;
-static u64 broken_event_taken;	/* bug=stolen: one place for all */
+static u64 broken_event_taken;	/* bug=stolen: one place for all opens */
+static atomic_t broken_event_opens;
 
 static bool is_bug(const char *name)
 {
@@ -68,13 +70,15 @@ static int broken_event_open(struct inode *inode, struct file *file)
 	priv->seen = broken_event_latest();
 	if (is_bug("old") && priv->seen)
 		priv->seen--;
-	broken_event_taken = broken_event_latest();
+	if (atomic_inc_return(&broken_event_opens) == 1)
+		broken_event_taken = broken_event_latest();
 	file->private_data = priv;
 	return is_bug("espipe") ? 0 : stream_open(inode, file);
 }
 
 static int broken_event_release(struct inode *inode, struct file *file)
 {
+	atomic_dec(&broken_event_opens);
 	kfree(file->private_data);
 	return 0;
 }
@@ -184,7 +188,7 @@ static long broken_event_ioctl(struct file *file, unsigned int cmd, unsigned lon
 		spin_lock(&broken_event_lock);
 		broken_event_sequence++;
 		spin_unlock(&broken_event_lock);
-		wake_up_interruptible_all(&broken_event_wait);
+		wake_up_all(&broken_event_wait);
 		return 0;
 	default:
 		return -ENOTTY;

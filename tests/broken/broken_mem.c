@@ -5,22 +5,24 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/atomic.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/io.h>
+#include <linux/limits.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
-#include <linux/version.h>
 
 #include "broken_mem.h"
 
@@ -134,7 +136,6 @@ static int broken_mem_flush(struct file *file, fl_owner_t id)
 static int broken_mem_enter(struct file *file)
 {
 	struct broken_mem_file *priv = file->private_data;
-	long holder;
 
 	if (priv->flushed)
 		return -EIO;
@@ -143,30 +144,35 @@ static int broken_mem_enter(struct file *file)
 		return -EACCES;
 	if (is_bug("exec") && current->self_exec_id != priv->exec_id)
 		return -EACCES;
-	if (is_bug("hammer_one")) {
-		if (!mutex_trylock(&priv->busy))
-			return -EIO;
-		usleep_range(20, 60);
-	}
-	if (is_bug("hammer_many")) {
-		holder = atomic_long_cmpxchg(&broken_mem_holder, 0, (long)file);
-		if (holder && holder != (long)file)
-			return -EIO;
-		usleep_range(20, 60);
-	}
 	mutex_lock(&broken_mem_lock);
 	return 0;
 }
 
 static void broken_mem_leave(struct file *file)
 {
-	struct broken_mem_file *priv = file->private_data;
-
 	mutex_unlock(&broken_mem_lock);
-	if (is_bug("hammer_one"))
+}
+
+/* The faults of concurrent reads: another one, of this open or of another, makes the read fail. */
+static int broken_mem_collide(struct file *file)
+{
+	struct broken_mem_file *priv = file->private_data;
+	long holder;
+
+	if (is_bug("hammer_one")) {
+		if (!mutex_trylock(&priv->busy))
+			return -EIO;
+		usleep_range(20, 60);
 		mutex_unlock(&priv->busy);
-	if (is_bug("hammer_many"))
+	}
+	if (is_bug("hammer_many")) {
+		holder = atomic_long_cmpxchg(&broken_mem_holder, 0, (long)file);
+		if (holder && holder != (long)file)
+			return -EIO;
+		usleep_range(20, 60);
 		atomic_long_cmpxchg(&broken_mem_holder, (long)file, 0);
+	}
+	return 0;
 }
 
 /* How much of a call of that length at that position is inside. */
@@ -197,7 +203,7 @@ static ssize_t broken_mem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		return -EINVAL;
 	if (is_bug("read_huge") && len > SZ_1M && broken_mem_bounce(len))
 		return -ENOMEM;
-	ret = broken_mem_enter(iocb->ki_filp);
+	ret = broken_mem_collide(iocb->ki_filp) ?: broken_mem_enter(iocb->ki_filp);
 	if (ret)
 		return ret;
 	if (is_bug("far"))

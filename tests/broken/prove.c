@@ -43,11 +43,12 @@ static struct row rows[ROWS_MAX];
 static unsigned int n_rows;
 static char claims[CLAIMS_MAX][64];	/* all that the suite has */
 static unsigned int n_claims;
-static unsigned int nr;
+static unsigned int nr, failed;
 static char conform[] = "conform";
 
 static void report(bool ok, const char *name, const char *why)
 {
+	failed += !ok;
 	printf("%s %u - %s%s%s\n", ok ? "ok" : "not ok", ++nr, name, *why ? " # SKIP " : "", why);
 }
 
@@ -346,5 +347,5 @@ int main(int argc, char **argv)
 		else
 			row_prove(&rows[i]);
 	}
-	return 0;
+	return failed ? TEST_FAIL : TEST_PASS;
 }
