@@ -8,7 +8,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../guest/protocol.h"
@@ -21,26 +24,40 @@
 #define LOG_MAX		  (16 << 20)
 #define LOG_HEAD	  (4 << 20)
 #define STDERR_MAX	  65536
-#define PIPE_BYTES	  (1 << 20)
+#define TURN_MS		  10  /* how often the channels are looked at */
+#define CHANNEL_MAX	  (1LL << 30)
 #define PANIC_LINE	  "Kernel panic - not syncing"
 
 /* What we ended a guest for; NOTHING: it ends by itself. */
 enum kill_reason { NOTHING, KILL_STOPPED, KILL_HANG, KILL_PANIC, KILL_CLEAN, KILL_FLOOD };
 
-enum { FD_LOG, FD_RESULTS, FD_CONTROL, FD_QMP, FD_OUT, FD_ERR, FD_STDIN, N_FDS };
+enum { FD_LOG, FD_CONTROL, FD_QMP, FD_OUT, FD_ERR, FD_STDIN, N_FDS };
+
+/*
+ * struct tap - a channel QEMU writes and we read: a file in memory
+ *
+ * Not a pipe: when we are slow (the person's pager is full) a pipe fills up, and then the serial port drops
+ * characters, and the virtio port's driver, which takes writes before they are through, loses what is under
+ * way when the guest powers off. A file takes everything at once.
+ */
+struct tap {
+	int fd;
+	off_t at, freed;
+};
 
 struct vm_state {
 	struct vm *vm;
 	struct proc proc;
 	struct qmp qmp;
 	struct console console;
-	int log_fd, results_fd, control_fd;
+	struct tap log_tap, results_tap;
+	int log_fd, control_fd; /* log_fd: the shell's socket */
 	struct lines log, results, control;
 	struct buf err, to_control;
 	double start, deadline, heard;
 	double end_at, panic_at, registers_until;
 	enum kill_reason kill;
-	bool running, registers_known;
+	bool registers_known;
 	char *panic, *where, *failure;
 	/* the exact clock's recording */
 	char *trace_dir, *trace_name, *trace_path;
@@ -208,7 +225,7 @@ static void vm_args(struct strv *argv, const struct vm *vm, const struct ends *e
 		strv_add(argv, "-device");
 		/* each of the 31 ports it would have costs the guest two queues */
 		strv_addf(argv, "virtio-serial-pci,max_ports=%d", vm->trace ? 3 : 2);
-		chardev = ends ? xasprintf("socket,id=results,fd=%d", ends->results) :
+		chardev = ends ? xasprintf("file,id=results,path=/dev/fd/%d", ends->results) :
 				 xstrdup("file,id=results,path=RESULTS");
 		add_port(argv, "results", RESULTS_PORT, chardev);
 	}
@@ -346,10 +363,10 @@ static void log_line(void *ctx, char *line)
 		st->panic = xstrdup(panic);
 		st->panic_at = now_s();
 	}
-	if (!vm->shell)
-		lab_verbose("%s", line);
 	if (vm->on_log)
 		vm->on_log(vm, line);
+	else if (!vm->shell)
+		lab_verbose("%s", line);
 }
 
 static void results_line(void *ctx, char *line)
@@ -401,17 +418,44 @@ static void registers_known(void *ctx, const char *text)
  * One guest's life.
  */
 
-static bool make_pair(int pair[2], bool one_way)
+static bool make_pair(int pair[2])
 {
-	if (one_way) {
-		if (pipe2(pair, O_CLOEXEC))
-			return false;
-		/* a bigger one only means fewer turns for both sides */
-		fcntl(pair[0], F_SETPIPE_SZ, PIPE_BYTES);
-	} else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
-		return false;
+	return !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) &&
+	       !fcntl(pair[0], F_SETFL, O_NONBLOCK);
+}
+
+static bool make_tap(struct tap *tap, const char *name)
+{
+	tap->fd = memfd_create(name, MFD_CLOEXEC);
+	return tap->fd >= 0;
+}
+
+static off_t tap_size(const struct tap *tap)
+{
+	struct stat st;
+
+	return tap->fd >= 0 && !fstat(tap->fd, &st) ? st.st_size : 0;
+}
+
+/* Reads on, not beyond until. 0: nothing there. */
+static ssize_t tap_read(struct tap *tap, off_t until, char *chunk, size_t size)
+{
+	off_t left = until - tap->at;
+	ssize_t n;
+
+	if (left <= 0)
+		return 0;
+	n = pread(tap->fd, chunk, left < (off_t)size ? (size_t)left : size, tap->at);
+	if (n <= 0)
+		return 0;
+	tap->at += n;
+	/* what was read need not stay in memory */
+	if (tap->at - tap->freed >= 1 << 20) {
+		fallocate(tap->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, tap->freed,
+			  tap->at - tap->freed);
+		tap->freed = tap->at & ~(off_t)0xffff;
 	}
-	return !fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	return n;
 }
 
 static enum lab_exit launch(struct vm_state *st, struct ends *ends)
@@ -442,54 +486,64 @@ static enum lab_exit launch(struct vm_state *st, struct ends *ends)
 	return ret;
 }
 
+static bool make_channels(struct vm_state *st, int console[2], int control[2], int qmp[2])
+{
+	const struct vm *vm = st->vm;
+
+	if (!make_pair(qmp))
+		return false;
+	if (vm->shell)
+		return make_pair(console);
+	return make_tap(&st->log_tap, "kernel-log") && make_tap(&st->results_tap, "results") &&
+	       (!vm->trace || make_pair(control));
+}
+
 static enum lab_exit vm_start(struct vm *vm)
 {
-	int log[2] = {-1, -1}, results[2] = {-1, -1}, control[2] = {-1, -1}, qmp[2] = {-1, -1};
-	struct vm_state *st = xcalloc(1, sizeof(*st));
-	struct ends ends;
-	enum lab_exit ret = LAB_OK;
+	int console[2] = {-1, -1}, control[2] = {-1, -1}, qmp[2] = {-1, -1};
 	int limit = vm->timeout_s ?: lab_options.timeout_s ?: DEADLINE_S;
+	struct rlimit most = {CHANNEL_MAX, CHANNEL_MAX};
+	struct vm_state *st = xcalloc(1, sizeof(*st));
+	enum lab_exit ret = LAB_OK;
+	struct ends ends;
 
 	vm->state = st;
 	vm->end = VM_LOST; /* until more is known: a callback may only say VM_STOPPED */
 	st->vm = vm;
-	st->log_fd = st->results_fd = st->control_fd = st->qmp.fd = st->console.fd = -1;
+	st->log_tap.fd = st->results_tap.fd = st->console.fd = -1;
 	st->proc.out_fd = st->proc.err_fd = -1;
-	if (!make_pair(log, !vm->shell) || !make_pair(qmp, false) ||
-	    (!vm->shell && !make_pair(results, false)) ||
-	    (!vm->shell && vm->trace && !make_pair(control, false)))
+	if (!make_channels(st, console, control, qmp))
 		ret = lab_fail(LAB_CANNOT, NULL, "cannot make a channel to the guest: %s",
 			       strerror(errno));
-	st->log_fd = log[0];
-	st->results_fd = results[0];
+	st->log_fd = console[0];
 	st->control_fd = control[0];
+	st->qmp.fd = qmp[0];
 	if (!ret && vm->trace && !(st->trace_dir = temp_dir(NULL)))
 		ret = LAB_CANNOT;
 	st->start = st->heard = now_s();
 	/* a person at the prompt has all the time there is */
 	if (!(vm->shell && !vm->timeout_s && !lab_options.timeout_s && isatty(STDIN_FILENO)))
 		st->deadline = st->start + limit;
-	ends = (struct ends){vm->initrd_fd, log[1], results[1], control[1], qmp[1]};
+	ends = (struct ends){vm->initrd_fd, vm->shell ? console[1] : st->log_tap.fd,
+			     st->results_tap.fd, control[1], qmp[1]};
 	if (!ret)
 		ret = launch(st, &ends);
-	close_fd(&log[1]);
-	close_fd(&results[1]);
+	close_fd(&console[1]);
 	close_fd(&control[1]);
 	close_fd(&qmp[1]);
-	if (ret) {
-		close_fd(&qmp[0]);
+	if (ret)
 		return ret;
-	}
-	st->running = true;
+	/* while we do not read, a guest that never stops talking must not eat the host's memory */
+	prlimit(st->proc.pid, RLIMIT_FSIZE, &most, NULL);
 	qmp_start(&st->qmp, qmp[0], st);
 	if (vm->shell)
-		console_start(&st->console, fcntl(log[0], F_DUPFD_CLOEXEC, 3));
+		console_start(&st->console, fcntl(console[0], F_DUPFD_CLOEXEC, 3));
 	fcntl(st->proc.out_fd, F_SETFL, O_NONBLOCK);
 	fcntl(st->proc.err_fd, F_SETFL, O_NONBLOCK);
 	return LAB_OK;
 }
 
-/* Reads what there is. Returns false at the end of the stream, which it closes. */
+/* Reads what there is; closes at the end of the stream. 0: nothing there. */
 static ssize_t read_some(int *fd, char *chunk, size_t size)
 {
 	ssize_t n = read(*fd, chunk, size);
@@ -509,31 +563,39 @@ static void end_it(struct vm_state *st, enum kill_reason why)
 		st->kill = why;
 }
 
+static void log_bytes(struct vm_state *st, const char *p, size_t n)
+{
+	st->heard = now_s();
+	keep_log(st, p, n);
+	if (!lines_add(&st->log, p, n, log_line, st))
+		lines_end(&st->log, log_line, st);
+}
+
 static void read_log(struct vm_state *st)
 {
+	off_t until = tap_size(&st->log_tap);
 	char chunk[65536];
 	ssize_t n;
 
+	while ((n = tap_read(&st->log_tap, until, chunk, sizeof(chunk))) > 0)
+		log_bytes(st, chunk, n);
 	while (st->log_fd >= 0 && (n = read_some(&st->log_fd, chunk, sizeof(chunk))) > 0) {
-		st->heard = now_s();
-		keep_log(st, chunk, n);
-		if (st->vm->shell)
-			console_show(&st->console, chunk, n);
-		if (!lines_add(&st->log, chunk, n, log_line, st))
-			lines_end(&st->log, log_line, st);
+		console_show(&st->console, chunk, n);
+		log_bytes(st, chunk, n);
 	}
 }
 
-static void read_results(struct vm_state *st)
+static void read_results(struct vm_state *st, off_t until)
 {
 	char chunk[65536];
 	ssize_t n;
 
-	while (st->results_fd >= 0 &&
-	       (n = read_some(&st->results_fd, chunk, sizeof(chunk))) > 0) {
+	while ((n = tap_read(&st->results_tap, until, chunk, sizeof(chunk))) > 0) {
 		st->heard = now_s();
 		if (!lines_add(&st->results, chunk, n, results_line, st)) {
 			end_it(st, KILL_FLOOD);
+			buf_free(&st->results.b);
+			st->results.scanned = 0;
 			return;
 		}
 	}
@@ -574,7 +636,6 @@ static void vm_poll_fds(struct vm_state *st, struct pollfd *p)
 {
 	want(&p[FD_LOG], st->log_fd,
 	     st->vm->shell ? console_out_events(&st->console) : POLLIN);
-	want(&p[FD_RESULTS], st->results_fd, POLLIN);
 	want(&p[FD_CONTROL], st->control_fd, POLLIN | (st->to_control.n ? POLLOUT : 0));
 	want(&p[FD_QMP], st->qmp.fd, POLLIN | (st->qmp.out.n ? POLLOUT : 0));
 	want(&p[FD_OUT], st->proc.out_fd, POLLIN);
@@ -582,15 +643,17 @@ static void vm_poll_fds(struct vm_state *st, struct pollfd *p)
 	want(&p[FD_STDIN], STDIN_FILENO, st->vm->shell ? console_in_events(&st->console) : 0);
 }
 
+/* p: what poll() found; NULL: look at everything */
 static void vm_read_all(struct vm_state *st, const struct pollfd *p)
 {
+	off_t results = tap_size(&st->results_tap);
+
 	if (!p || p[FD_QMP].revents)
 		qmp_service(&st->qmp, POLLIN);
-	/* the kernel log first: a mark must not come after the result it stands before */
-	if (!p || p[FD_LOG].revents)
+	/* the kernel log is handed on first, up to (at least) where it was when a result was written */
+	if (!p || !st->vm->shell || p[FD_LOG].revents)
 		read_log(st);
-	if (!p || p[FD_RESULTS].revents)
-		read_results(st);
+	read_results(st, results);
 	if (!p || p[FD_CONTROL].revents)
 		read_control(st);
 	if (!p || p[FD_OUT].revents)
@@ -686,7 +749,8 @@ static void vm_state_free(struct vm_state *st)
 	st->vm->state = NULL;
 	console_end(&st->console);
 	close_fd(&st->log_fd);
-	close_fd(&st->results_fd);
+	close_fd(&st->log_tap.fd);
+	close_fd(&st->results_tap.fd);
 	close_fd(&st->control_fd);
 	qmp_close(&st->qmp);
 	proc_free(&st->proc);
@@ -759,7 +823,7 @@ static enum lab_exit prepare(struct vm *vm)
 static void serve(struct vm **running, size_t n)
 {
 	struct pollfd *fds = xcalloc(n * N_FDS + 1, sizeof(*fds));
-	int wait_ms = 50;
+	int wait_ms = TURN_MS;
 
 	for (size_t i = 0; i < n; i++) {
 		vm_poll_fds(running[i]->state, &fds[i * N_FDS]);
