@@ -2,8 +2,8 @@
 /*
  * Conformance suite for any character device: options, configuration, what the claims share.
  *
- * The harness runs the claims (fork, time limit, marks in the kernel log, KTAP) from
- * harness_main().
+ * The harness runs the claims (fork, time limit, marks in the kernel log, KTAP); this file has the main()
+ * that tells it which.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -30,6 +30,7 @@
 
 #define ROWS_MAX	200
 #define CLAIMS_MAX	200
+#define UNLOAD_TRIES	400
 #define CONF_PATH	"/run/prove.conf"
 
 struct row {
@@ -150,7 +151,7 @@ static int module_load(const struct row *row)
 static void module_unload(const struct row *row)
 {
 	char name[64];
-	int fd;
+	int fd, i;
 
 	snprintf(name, sizeof(name), "broken_%s", row->driver);
 	if (!strcmp(row->bug, "refcount")) {
@@ -159,8 +160,13 @@ static void module_unload(const struct row *row)
 			printf("# the references stay: %s\n", strerror(errno));
 		close(fd);
 	}
-	if (syscall(SYS_delete_module, name, O_NONBLOCK) && errno != ENOENT)
-		printf("# %s cannot be unloaded: %s\n", name, strerror(errno));
+	/* bug=sigkill has a process linger, and with it the module. */
+	for (i = 0; i < UNLOAD_TRIES; i++) {
+		if (!syscall(SYS_delete_module, name, O_NONBLOCK) || errno == ENOENT)
+			return;
+		usleep(10 * 1000);
+	}
+	printf("# %s cannot be unloaded: %s\n", name, strerror(errno));
 }
 
 /* What the host would write from driver.ini and the header. */
