@@ -356,12 +356,12 @@ static void read_op(struct bench *b, struct bench_guest *g, const struct item *i
 
 static void read_splits(struct bench *b, struct bench_guest *g)
 {
-	struct trace_split *empty = NULL;
+	struct trace_split empty = {};
 
-	for (size_t s = 0; s < g->n_splits; s++)
-		if (!strcmp(g->splits[s].op, FLOOR_EMPTY) && !empty)
-			empty = &g->splits[s].split;
-	for (size_t s = 0; empty && s < g->n_splits; s++) {
+	for (size_t s = 0; s < g->n_splits && !empty.passes; s++)
+		if (!strcmp(g->splits[s].op, FLOOR_EMPTY))
+			empty = g->splits[s].split;
+	for (size_t s = 0; empty.passes && s < g->n_splits; s++) {
 		struct split_record *r = &g->splits[s];
 
 		for (size_t i = 0; i < b->n; i++) {
@@ -371,9 +371,9 @@ static void read_splits(struct bench *b, struct bench_guest *g)
 			    (op->module && strcmp(op->module, r->module)))
 				continue;
 			op->split = true;
-			op->user = r->split.user - empty->user;
+			op->user = r->split.user - empty.user;
 			op->in_module = r->split.in_module;
-			op->kernel_rest = r->split.rest - empty->rest;
+			op->kernel_rest = r->split.rest - empty.rest;
 			op->functions = r->split.functions;
 			op->n_functions = r->split.n_functions;
 			r->split = (struct trace_split){};
@@ -399,6 +399,23 @@ static void subtract(struct bench *b)
 				find_op(b, op->kernel, op->module, op->floor) : NULL;
 
 		op->own = op->instructions - (floor ? floor->instructions : 0);
+	}
+}
+
+/* Two independent ways to one number: the counter's difference, and the addresses that were executed. */
+static void check_splits(struct bench *b, struct bench_guest *g)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const struct bench_op *op = &b->ops[i];
+		double sum = op->user + op->in_module + op->kernel_rest;
+		struct ktap *t;
+
+		if (op->kernel != g->boot.vm.kernel || !op->split || op->spread ||
+		    !strcmp(op->name, FLOOR_EMPTY) || lround(sum) == op->instructions)
+			continue;
+		t = ktap_new(b->run->root, "split");
+		ktap_set(t, KTAP_FAIL, "%s%s%s: %ld instructions by the counter, %.0f by the trace",
+			 op->module ?: "", op->module ? " " : "", op->name, op->instructions, sum);
 	}
 }
 
@@ -533,8 +550,10 @@ enum lab_exit bench_boot(struct bench *b)
 	for (size_t i = 0; i < n && !ret && !lab_options.dry_run; i++)
 		ret = read_guest(b, &guests[i]);
 	subtract(b);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		check_splits(b, &guests[i]);
 		free_guest(&guests[i]);
+	}
 	free(guests);
 	free(boots);
 	ktap_settle(t->root);

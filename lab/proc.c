@@ -140,6 +140,8 @@ static void child_exec(const struct proc *p, int in, int out, int err, int ready
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != reaper_owner)
+		_exit(127); /* killed before it could be told of us */
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGHUP, SIG_DFL);
@@ -200,6 +202,8 @@ enum lab_exit proc_start(struct proc *p)
 	if (e) {
 		if (p->pid > 0)
 			proc_end(p);
+		if (p->quiet)
+			return LAB_CANNOT;
 		return lab_fail(LAB_CANNOT,
 				e == ENOENT ? "install it, or run ./cdevlab, which installs what is missing" : NULL,
 				"cannot run %s: %s", p->argv[0], strerror(e));
@@ -207,36 +211,36 @@ enum lab_exit proc_start(struct proc *p)
 	return LAB_OK;
 }
 
-static void set_status(struct proc *p, int wstatus)
+/* Reaps a child that has ended. Its group goes first: once reaped, the number may be somebody else's. */
+static void reap(struct proc *p)
 {
+	int wstatus = 0;
+
+	kill(-p->pid, SIGKILL);
+	while (waitpid(p->pid, &wstatus, 0) < 0 && errno == EINTR)
+		;
 	p->status = WIFSIGNALED(wstatus) ? -WTERMSIG(wstatus) : WEXITSTATUS(wstatus);
-	kill(-p->pid, SIGKILL); /* what it left behind in its group */
 	tell_reaper_group('-', p->pid);
 	p->pid = 0;
 }
 
 bool proc_ended(struct proc *p)
 {
-	int wstatus;
+	siginfo_t si = {};
 
 	if (p->pid <= 0)
 		return true;
-	if (waitpid(p->pid, &wstatus, WNOHANG) != p->pid)
+	if (waitid(P_PID, p->pid, &si, WEXITED | WNOHANG | WNOWAIT) || si.si_pid != p->pid)
 		return false;
-	set_status(p, wstatus);
+	reap(p);
 	return true;
 }
 
 void proc_end(struct proc *p)
 {
-	int wstatus = 0;
-
 	if (p->pid > 0) {
-		kill(-p->pid, SIGKILL);
-		kill(p->pid, SIGKILL);
-		while (waitpid(p->pid, &wstatus, 0) < 0 && errno == EINTR)
-			;
-		set_status(p, wstatus);
+		kill(p->pid, SIGKILL); /* should it not lead its group yet */
+		reap(p);
 	}
 	close_fd(&p->out_fd);
 	close_fd(&p->err_fd);
@@ -331,7 +335,7 @@ enum lab_exit proc_run(struct proc *p)
 
 char *proc_output(char *const *argv)
 {
-	struct proc p = {.argv = argv};
+	struct proc p = {.argv = argv, .quiet = true};
 	char *out = NULL;
 
 	if (!proc_run(&p) && !p.status && p.out.s) {

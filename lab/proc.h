@@ -26,6 +26,7 @@
  * @on_line:	called for each line of standard output and standard error as it comes, without the newline;
  *		NULL: output is collected in @out and @err
  * @pass:	output goes straight to ours
+ * @quiet:	no message when it cannot be run
  */
 struct proc {
 	char *const *argv;
@@ -37,7 +38,7 @@ struct proc {
 	int n_keep;
 	void (*on_line)(void *ctx, const char *line, bool is_err);
 	void *ctx;
-	bool pass;
+	bool pass, quiet;
 	/* results */
 	pid_t pid;
 	int out_fd, err_fd;	/* of proc_start(): our ends, or -1 */

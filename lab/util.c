@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <sha256.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -323,6 +324,8 @@ int file_copy(const char *from, const char *to)
 		ret = n < 0 ? -errno : write_all(out, chunk, n);
 	if (close(out) && !ret)
 		ret = -errno;
+	if (ret)
+		unlink(to);
 	return ret;
 }
 
@@ -330,6 +333,8 @@ int make_dirs(const char *path, mode_t mode)
 {
 	_cleanup_free_ char *p = xstrdup(path);
 
+	if (!*p)
+		return -ENOENT;
 	for (char *s = p + 1; *s; s++) {
 		if (*s != '/')
 			continue;
@@ -341,21 +346,32 @@ int make_dirs(const char *path, mode_t mode)
 	return mkdir(p, mode) && errno != EEXIST ? -errno : 0;
 }
 
+static int open_directory(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)ftw;
+	/* unpacked packages may hold directories that even their owner cannot write to */
+	if ((type == FTW_D || type == FTW_DNR) && (st->st_mode & 0700) != 0700)
+		chmod(path, 0700);
+	return 0;
+}
+
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st;
+	(void)type;
 	(void)ftw;
-	/* a directory without permissions cannot be walked: unpacked packages may hold some */
-	if (type == FTW_DNR)
-		chmod(path, 0700);
 	return remove(path) && errno != ENOENT ? -1 : 0;
 }
 
 int remove_tree(const char *path)
 {
-	if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) && errno != ENOENT)
-		return -errno;
-	return 0;
+	for (int tries = 0; tries < 3; tries++) {
+		/* a directory that could not be read at first shows its own only the next time */
+		nftw(path, open_directory, 16, FTW_PHYS);
+		if (!nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) || errno == ENOENT)
+			return 0;
+	}
+	return -errno;
 }
 
 /* Names in a directory, sorted, without . and .. and what skip() names. */
@@ -374,36 +390,43 @@ static int list_dir(const char *path, bool (*skip)(const char *name), struct str
 	return 0;
 }
 
-static int copy_entry(const char *from, const char *to, bool (*skip)(const char *name))
+enum entry_kind { ENTRY_NONE, ENTRY_FILE, ENTRY_DIR, ENTRY_LINK };
+
+/*
+ * What an entry of a source tree is. A link within the tree stays one (its text goes to @target); one that leads
+ * out of it stands for what it points to, since that does not come along. Devices, dangling links and links
+ * to a directory that holds the link itself are nothing.
+ */
+static enum entry_kind entry_kind(const char *path, char target[PATH_MAX])
 {
-	char target[4096];
+	char real[PATH_MAX], self[PATH_MAX];
 	struct stat st;
 	ssize_t n;
 
-	if (lstat(from, &st))
-		return -errno;
-	if (S_ISDIR(st.st_mode))
-		return copy_tree(from, to, skip);
-	if (S_ISREG(st.st_mode))
-		return file_copy(from, to);
-	if (!S_ISLNK(st.st_mode))
-		return 0; /* a socket or device is no source */
-	n = readlink(from, target, sizeof(target) - 1);
-	if (n < 0)
-		return -errno;
-	target[n] = '\0';
-	/* a relative link that leads out of the tree is followed: its target is not copied */
-	if (target[0] != '/' && !strstr(target, ".."))
-		return symlink(target, to) ? -errno : 0;
-	if (stat(from, &st))
-		return 0;
-	return S_ISREG(st.st_mode) ? file_copy(from, to) : 0;
+	if (lstat(path, &st))
+		return ENTRY_NONE;
+	if (S_ISLNK(st.st_mode)) {
+		n = readlink(path, target, PATH_MAX - 1);
+		if (n < 0)
+			return ENTRY_NONE;
+		target[n] = '\0';
+		if (target[0] != '/' && !strstr(target, ".."))
+			return ENTRY_LINK;
+		if (stat(path, &st) || !realpath(path, real))
+			return ENTRY_NONE;
+		snprintf(self, sizeof(self), "%s", path);
+		*strrchr(self, '/') = '\0';
+		if (S_ISDIR(st.st_mode) && realpath(self, target) && str_starts(target, real))
+			return ENTRY_NONE;
+	}
+	return S_ISDIR(st.st_mode) ? ENTRY_DIR : S_ISREG(st.st_mode) ? ENTRY_FILE : ENTRY_NONE;
 }
 
 int copy_tree(const char *from, const char *to, bool (*skip)(const char *name))
 {
 	struct strv names = {};
 	int ret = list_dir(from, skip, &names);
+	char target[PATH_MAX];
 
 	if (!ret && mkdir(to, 0755) && errno != EEXIST)
 		ret = -errno;
@@ -411,7 +434,19 @@ int copy_tree(const char *from, const char *to, bool (*skip)(const char *name))
 		_cleanup_free_ char *a = xasprintf("%s/%s", from, names.v[i]);
 		_cleanup_free_ char *b = xasprintf("%s/%s", to, names.v[i]);
 
-		ret = copy_entry(a, b, skip);
+		switch (entry_kind(a, target)) {
+		case ENTRY_FILE:
+			ret = file_copy(a, b);
+			break;
+		case ENTRY_DIR:
+			ret = copy_tree(a, b, skip);
+			break;
+		case ENTRY_LINK:
+			ret = symlink(target, b) ? -errno : 0;
+			break;
+		case ENTRY_NONE:
+			break;
+		}
 	}
 	strv_free(&names);
 	return ret;
@@ -475,25 +510,31 @@ int hash_add_tree(struct hash *h, const char *path, bool (*skip)(const char *nam
 {
 	struct strv names = {};
 	int ret = list_dir(path, skip, &names);
+	char target[PATH_MAX];
 
 	for (size_t i = 0; i < names.n && !ret; i++) {
 		_cleanup_free_ char *p = xasprintf("%s/%s", path, names.v[i]);
+		enum entry_kind kind = entry_kind(p, target);
 		struct stat st;
 
-		if (stat(p, &st)) {
-			hash_puts(h, "dangling");
-		} else if (S_ISDIR(st.st_mode)) {
-			hash_puts(h, "dir");
-			hash_puts(h, names.v[i]);
+		hash_add(h, &kind, sizeof(kind));
+		hash_puts(h, names.v[i]);
+		switch (kind) {
+		case ENTRY_DIR:
 			ret = hash_add_tree(h, p, skip);
-			hash_puts(h, "end");
-		} else if (S_ISREG(st.st_mode)) {
-			char size[32];
-
-			snprintf(size, sizeof(size), "%lld", (long long)st.st_size);
-			hash_puts(h, names.v[i]);
-			hash_puts(h, size);
-			ret = hash_add_file(h, p);
+			hash_puts(h, "");
+			break;
+		case ENTRY_FILE:
+			ret = stat(p, &st) ? -errno : 0;
+			hash_add(h, &st.st_size, sizeof(st.st_size));
+			if (!ret)
+				ret = hash_add_file(h, p);
+			break;
+		case ENTRY_LINK:
+			hash_puts(h, target);
+			break;
+		case ENTRY_NONE:
+			break;
 		}
 	}
 	strv_free(&names);
