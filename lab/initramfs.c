@@ -15,9 +15,9 @@
 #include "util.h"
 
 /*
- * The archive is not compressed: it comes out of QEMU's memory, not off a disk, so there is nothing to win
- * by reading less, and under emulation the kernel's decompressor is the most expensive way to copy
- * (docs/method.md has the figures).
+ * The archive is not compressed: it comes out of QEMU's memory, not off a disk, so there is nothing
+ * to win by reading less, and under emulation the kernel's decompressor is the most expensive way
+ * to copy.
  */
 
 struct item {
@@ -252,8 +252,8 @@ static void initramfs_free(struct initramfs *fs)
  * @fd:		a sealed memory file, close-on-exec; -1 on failure
  * @size:	its size in bytes
  *
- * Nothing in the archive depends on the clock, the user, or the host's file times: the same content added
- * in the same order gives the same bytes.
+ * Nothing in the archive depends on the clock, the user, or the host's file times: the same content
+ * added in the same order gives the same bytes.
  *
  * Return: LAB_OK, or LAB_CANNOT with a message that names the file.
  */
@@ -271,9 +271,9 @@ enum lab_exit initramfs_finish(struct initramfs *fs, int *fd, size_t *size)
 		else
 			fs->error = write_archive(fs, *fd);
 	}
-	if (!fs->error && (fcntl(*fd, F_ADD_SEALS,
-				 F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) ||
-			   lseek(*fd, 0, SEEK_SET) || fstat(*fd, &st)))
+	if (!fs->error &&
+	    (fcntl(*fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) ||
+	     lseek(*fd, 0, SEEK_SET) || fstat(*fd, &st)))
 		fs->error = xasprintf("cannot seal the guest's root: %s", strerror(errno));
 	if (fs->error) {
 		ret = lab_fail(LAB_CANNOT, NULL, "%s", fs->error);

@@ -1,48 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "vm.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "../guest/protocol.h"
 #include "vm_private.h"
 
-#define DEADLINE_S	  120 /* when neither the guest nor the person says otherwise */
-#define PANIC_RESET_S	  3   /* from the panic line to the reset that panic=-1 asks for */
-#define POWER_OFF_S	  5   /* from END to QEMU's exit */
-#define REGISTERS_S	  2   /* for QEMU to say where a hung guest is */
-#define LOG_MAX		  (16 << 20)
-#define LOG_HEAD	  (4 << 20)
-#define STDERR_MAX	  65536
-#define TURN_MS		  10  /* how often the channels are looked at */
-#define CHANNEL_MAX	  (1LL << 30)
-#define PANIC_LINE	  "Kernel panic - not syncing"
+#define DEADLINE_S    120 /* when neither the guest nor the person says otherwise */
+#define PANIC_RESET_S 3	  /* from the panic line to the reset that panic=-1 asks for */
+#define POWER_OFF_S   5	  /* from END to QEMU's exit */
+#define REGISTERS_S   2	  /* for QEMU to say where a hung guest is */
+#define LOG_MAX	      (16 << 20)
+#define LOG_HEAD      (4 << 20)
+#define STDERR_MAX    65536
+#define TURN_MS	      10 /* how often the channels are looked at */
+#define CHANNEL_MAX   (1LL << 30)
+#define PANIC_LINE    "Kernel panic - not syncing"
 
 /* What we ended a guest for; NOTHING: it ends by itself. */
-enum kill_reason { NOTHING, KILL_STOPPED, KILL_HANG, KILL_PANIC, KILL_CLEAN, KILL_FLOOD };
+enum kill_reason {
+	NOTHING,
+	KILL_STOPPED,
+	KILL_HANG,
+	KILL_PANIC,
+	KILL_CLEAN,
+	KILL_FLOOD
+};
 
-enum { FD_LOG, FD_CONTROL, FD_QMP, FD_OUT, FD_ERR, FD_STDIN, N_FDS };
-
-/*
- * struct tap - a channel QEMU writes and we read: a file in memory
- *
- * Not a pipe: when we are slow (the person's pager is full) a pipe fills up, and then the serial port drops
- * characters, and the virtio port's driver, which takes writes before they are through, loses what is under
- * way when the guest powers off. A file takes everything at once.
- */
-struct tap {
-	int fd;
-	off_t at, freed;
+enum {
+	FD_LOG,
+	FD_CONTROL,
+	FD_QMP,
+	FD_OUT,
+	FD_ERR,
+	FD_STDIN,
+	N_FDS
 };
 
 struct vm_state {
@@ -68,178 +65,15 @@ struct vm_state {
 const char *vm_end_name(enum vm_end end)
 {
 	static const char *const names[] = {
-		[VM_CLEAN] = "clean", [VM_PANIC] = "panic",		 [VM_HANG] = "hang",
-		[VM_LOST] = "lost",   [VM_QEMU_FAILED] = "qemu-failed", [VM_STOPPED] = "stopped",
+		[VM_CLEAN] = "clean",
+		[VM_PANIC] = "panic",
+		[VM_HANG] = "hang",
+		[VM_LOST] = "lost",
+		[VM_QEMU_FAILED] = "qemu-failed",
+		[VM_STOPPED] = "stopped",
 	};
 
 	return end < ARRAY_SIZE(names) ? names[end] : "unknown";
-}
-
-bool lines_add(struct lines *l, const char *p, size_t n, void (*fn)(void *ctx, char *line), void *ctx)
-{
-	char *start, *nl;
-
-	buf_add(&l->b, p, n);
-	start = l->b.s;
-	while ((nl = memchr(l->b.s + l->scanned, '\n', l->b.n - l->scanned))) {
-		*nl = '\0';
-		fn(ctx, start);
-		start = nl + 1;
-		l->scanned = start - l->b.s;
-	}
-	l->b.n -= start - l->b.s;
-	memmove(l->b.s, start, l->b.n + 1);
-	l->scanned = l->b.n;
-	return l->b.n <= LINE_MAX_BYTES;
-}
-
-void lines_end(struct lines *l, void (*fn)(void *ctx, char *line), void *ctx)
-{
-	if (l->b.n)
-		fn(ctx, l->b.s);
-	buf_free(&l->b);
-	l->scanned = 0;
-}
-
-/**
- * vm_qemu_version() - what an architecture's QEMU says of itself
- * @arch:	whose
- * Return: the first line of --version, a new string; NULL when it is not installed or does not run.
- */
-char *vm_qemu_version(const struct arch *arch)
-{
-	char *argv[] = {arch->qemu, "--version", NULL};
-	char *out = proc_have(arch->qemu) ? proc_output(argv) : NULL;
-
-	if (out)
-		out[strcspn(out, "\n")] = '\0';
-	return out;
-}
-
-/*
- * The command line.
- */
-
-void vm_machine_args(struct strv *argv, const struct arch *arch, const char *accel, bool exact, int cpus,
-		     int memory_mb)
-{
-	strv_add(argv, arch->qemu);
-	strv_add(argv, "-M");
-	strv_add(argv, arch->qemu_machine);
-	strv_add(argv, "-cpu");
-	if (!strcmp(accel, "kvm"))
-		strv_add(argv, "host");
-	else
-		strv_add(argv, exact && arch->cpu_exact && *arch->cpu_exact ? arch->cpu_exact : arch->cpu);
-	strv_add(argv, "-accel");
-	strv_add(argv, accel);
-	if (exact) {
-		/* one tick for each instruction, and idle time passes at once */
-		strv_add(argv, "-icount");
-		strv_add(argv, "shift=0,sleep=off");
-		strv_add(argv, "-rtc");
-		strv_add(argv, "base=2026-01-01T00:00:00,clock=vm");
-	}
-	strv_add(argv, "-smp");
-	strv_addf(argv, "%d", cpus);
-	strv_add(argv, "-m");
-	strv_addf(argv, "%d", memory_mb);
-	strv_split(argv, "-nodefaults -no-user-config -display none -no-reboot", " ");
-}
-
-static void add_words(struct buf *b, const char *words)
-{
-	if (!words || !*words)
-		return;
-	if (b->n)
-		buf_puts(b, " ");
-	buf_puts(b, words);
-}
-
-static char *kernel_command_line(const struct vm *vm)
-{
-	const struct arch *arch = vm->kernel->arch;
-	struct buf b = {};
-
-	buf_printf(&b, "console=%s", arch->console);
-	/*
-	 * panic=-1 resets at once, and -no-reboot makes that QEMU's exit. The self-tests and the jitter
-	 * entropy source cost seconds under emulation; expedited grace periods make unloading fast.
-	 */
-	add_words(&b, "quiet panic=-1 oops=panic cryptomgr.notests initcall_blacklist=jent_mod_init");
-	add_words(&b, "printk.devkmsg=on rcupdate.rcu_expedited=1 init_on_alloc=0");
-	add_words(&b, arch->append);
-	if (vm->exact) {
-		add_words(&b, "randomize_kstack_offset=off nokaslr");
-		add_words(&b, arch->append_exact);
-	}
-	add_words(&b, vm->append);
-	return b.s;
-}
-
-/* struct ends - what QEMU gets: descriptors it inherits. -1: the port is not there */
-struct ends {
-	int initrd, log, results, control, qmp;
-};
-
-static void add_port(struct strv *argv, const char *id, const char *name, const char *chardev)
-{
-	strv_add(argv, "-chardev");
-	strv_add(argv, chardev);
-	strv_add(argv, "-device");
-	strv_addf(argv, "virtserialport,chardev=%s,name=%s", id, name);
-}
-
-/*
- * QEMU's arguments. Without ends, as a person would type them: INITRD stands for the archive, which is only
- * in memory; the kernel log appears on the terminal, results are written to the file RESULTS, and the
- * exact clock's control port is a socket of the name CONTROL. Our own monitor is left out.
- */
-static void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
-{
-	_cleanup_free_ char *append = kernel_command_line(vm), *chardev = NULL, *control = NULL;
-
-	vm_machine_args(argv, vm->kernel->arch, vm->accel, vm->exact, vm->exact ? 1 : vm->cpus ?: 2,
-			vm->memory_mb ?: 256);
-	strv_add(argv, "-kernel");
-	strv_add(argv, vm->kernel->image);
-	if (vm->initrd_fd >= 0) {
-		strv_add(argv, "-initrd");
-		if (ends)
-			strv_addf(argv, "/dev/fd/%d", ends->initrd);
-		else
-			strv_add(argv, "INITRD");
-	}
-	strv_add(argv, "-append");
-	strv_add(argv, append);
-	strv_add(argv, "-chardev");
-	if (!ends)
-		strv_addf(argv, "stdio,id=log%s", vm->shell ? ",signal=off" : "");
-	else if (vm->shell)
-		strv_addf(argv, "socket,id=log,fd=%d", ends->log);
-	else
-		strv_addf(argv, "file,id=log,path=/dev/fd/%d", ends->log);
-	strv_add(argv, "-serial");
-	strv_add(argv, "chardev:log");
-	if (!vm->shell) {
-		strv_add(argv, "-device");
-		/* each of the 31 ports it would have costs the guest two queues */
-		strv_addf(argv, "virtio-serial-pci,max_ports=%d", vm->trace ? 3 : 2);
-		chardev = ends ? xasprintf("file,id=results,path=/dev/fd/%d", ends->results) :
-				 xstrdup("file,id=results,path=RESULTS");
-		add_port(argv, "results", RESULTS_PORT, chardev);
-	}
-	if (!vm->shell && vm->trace) {
-		control = ends ? xasprintf("socket,id=control,fd=%d", ends->control) :
-				 xstrdup("socket,id=control,path=CONTROL,server=on,wait=off");
-		add_port(argv, "control", CONTROL_PORT, control);
-	}
-	if (ends) {
-		strv_add(argv, "-chardev");
-		strv_addf(argv, "socket,id=qmp,fd=%d", ends->qmp);
-		strv_add(argv, "-mon");
-		strv_add(argv, "chardev=qmp,mode=control");
-	}
 }
 
 static const char *choose_accel(const struct vm *vm)
@@ -257,7 +91,8 @@ static const char *choose_accel(const struct vm *vm)
 }
 
 /*
- * Recording what is executed: a conversation of the guest's exact clock (control port) with QEMU (QMP).
+ * Recording what is executed: a conversation of the guest's exact clock (control port) with QEMU
+ * (QMP).
  */
 
 static void control_say(struct vm_state *st, const char *text)
@@ -418,46 +253,6 @@ static void registers_known(void *ctx, const char *text)
  * One guest's life.
  */
 
-static bool make_pair(int pair[2])
-{
-	return !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) &&
-	       !fcntl(pair[0], F_SETFL, O_NONBLOCK);
-}
-
-static bool make_tap(struct tap *tap, const char *name)
-{
-	tap->fd = memfd_create(name, MFD_CLOEXEC);
-	return tap->fd >= 0;
-}
-
-static off_t tap_size(const struct tap *tap)
-{
-	struct stat st;
-
-	return tap->fd >= 0 && !fstat(tap->fd, &st) ? st.st_size : 0;
-}
-
-/* Reads on, not beyond until. 0: nothing there. */
-static ssize_t tap_read(struct tap *tap, off_t until, char *chunk, size_t size)
-{
-	off_t left = until - tap->at;
-	ssize_t n;
-
-	if (left <= 0)
-		return 0;
-	n = pread(tap->fd, chunk, left < (off_t)size ? (size_t)left : size, tap->at);
-	if (n <= 0)
-		return 0;
-	tap->at += n;
-	/* what was read need not stay in memory */
-	if (tap->at - tap->freed >= 1 << 20) {
-		fallocate(tap->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, tap->freed,
-			  tap->at - tap->freed);
-		tap->freed = tap->at & ~(off_t)0xffff;
-	}
-	return n;
-}
-
 static enum lab_exit launch(struct vm_state *st, struct ends *ends)
 {
 	int verbose = lab_options.verbose, keep[5], n = 0;
@@ -543,20 +338,6 @@ static enum lab_exit vm_start(struct vm *vm)
 	return LAB_OK;
 }
 
-/* Reads what there is; closes at the end of the stream. 0: nothing there. */
-static ssize_t read_some(int *fd, char *chunk, size_t size)
-{
-	ssize_t n = read(*fd, chunk, size);
-
-	if (n > 0)
-		return n;
-	if (!n || (errno != EAGAIN && errno != EINTR)) {
-		close(*fd);
-		*fd = -1;
-	}
-	return 0;
-}
-
 static void end_it(struct vm_state *st, enum kill_reason why)
 {
 	if (st->kill == NOTHING)
@@ -606,8 +387,7 @@ static void read_control(struct vm_state *st)
 	char chunk[4096];
 	ssize_t n;
 
-	while (st->control_fd >= 0 &&
-	       (n = read_some(&st->control_fd, chunk, sizeof(chunk))) > 0) {
+	while (st->control_fd >= 0 && (n = read_some(&st->control_fd, chunk, sizeof(chunk))) > 0) {
 		st->heard = now_s();
 		if (!lines_add(&st->control, chunk, n, control_line, st))
 			return;
@@ -634,8 +414,7 @@ static void want(struct pollfd *p, int fd, short events)
 
 static void vm_poll_fds(struct vm_state *st, struct pollfd *p)
 {
-	want(&p[FD_LOG], st->log_fd,
-	     st->vm->shell ? console_out_events(&st->console) : POLLIN);
+	want(&p[FD_LOG], st->log_fd, st->vm->shell ? console_out_events(&st->console) : POLLIN);
 	want(&p[FD_CONTROL], st->control_fd, POLLIN | (st->to_control.n ? POLLOUT : 0));
 	want(&p[FD_QMP], st->qmp.fd, POLLIN | (st->qmp.out.n ? POLLOUT : 0));
 	want(&p[FD_OUT], st->proc.out_fd, POLLIN);
@@ -650,7 +429,8 @@ static void vm_read_all(struct vm_state *st, const struct pollfd *p)
 
 	if (!p || p[FD_QMP].revents)
 		qmp_service(&st->qmp, POLLIN);
-	/* the kernel log is handed on first, up to (at least) where it was when a result was written */
+	/* the kernel log is handed on first, up to (at least) where it was when a result was
+	 * written */
 	if (!p || !st->vm->shell || p[FD_LOG].revents)
 		read_log(st);
 	read_results(st, results);
@@ -724,7 +504,7 @@ static void classify(struct vm_state *st)
 		vm->why = xstrdup(st->panic);
 	} else if (st->kill == KILL_HANG) {
 		vm->end = VM_HANG;
-		vm->why = xasprintf("%s%s%s", st->failure, st->where ? "; " : "", st->where ?: "");
+		vm->why = xasprintf("%s; %s", st->failure, st->where ?: "QEMU does not say where");
 	} else if (st->kill == KILL_CLEAN) {
 		vm->end = VM_CLEAN;
 		vm->why = xasprintf("it did not power off within %d s of its end", POWER_OFF_S);
@@ -739,8 +519,9 @@ static void classify(struct vm_state *st)
 		vm->end = VM_CLEAN;
 	} else {
 		vm->end = VM_LOST;
-		vm->why = xasprintf("the guest %s before its END record (%s)",
-				    !strcmp(reason, "guest-reset") ? "reset" : "powered off", reason);
+		vm->why =
+			xasprintf("the guest %s before its END record (%s)",
+				  !strcmp(reason, "guest-reset") ? "reset" : "powered off", reason);
 	}
 }
 
@@ -844,8 +625,8 @@ static void serve(struct vm **running, size_t n)
  * @n:		how many
  * @at_once:	so many of them side by side; 0: one per processor
  *
- * A callback ends its guest by setting vm->end to VM_STOPPED. A person who leaves a shell with Ctrl-A x
- * has stopped that guest too; both are LAB_OK.
+ * A callback ends its guest by setting vm->end to VM_STOPPED. A person who leaves a shell with
+ * Ctrl-A x has stopped that guest too; both are LAB_OK.
  *
  * Return: LAB_OK, LAB_INTERRUPTED, or LAB_CANNOT with a message.
  */

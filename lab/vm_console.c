@@ -17,8 +17,8 @@
 #define NO_START_S     20   /* a shell that never prompts */
 
 /*
- * QEMU leads a process group of its own and cannot read our terminal; we pass bytes on. A guard, which
- * survives us, gives the terminal its mode back if we are killed.
+ * QEMU leads a process group of its own and cannot read our terminal; we pass bytes on. A guard,
+ * which survives us, gives the terminal its mode back if we are killed.
  */
 static void start_guard(struct console *c)
 {
@@ -62,7 +62,7 @@ void console_start(struct console *c, int fd)
 	c->tty = isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &c->saved);
 	if (!c->tty)
 		return;
-	fputs("The guest's console. Leave with exit, or with Ctrl-A x (Ctrl-A Ctrl-A sends one Ctrl-A).\n",
+	fputs("The guest's console. Leave with exit or Ctrl-A x; Ctrl-A twice sends one.\n",
 	      stderr);
 	c->raw = c->saved;
 	cfmakeraw(&c->raw);
@@ -74,6 +74,8 @@ void console_end(struct console *c)
 {
 	if (c->tty) {
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &c->saved);
+		if (c->prompt)
+			fputs("\n", stderr);
 		close_fd(&c->guard_fd);
 		if (c->guard > 0)
 			while (waitpid(c->guard, NULL, 0) < 0 && errno == EINTR)
@@ -112,8 +114,8 @@ static void type_keys(struct console *c, const char *p, size_t n)
 }
 
 /*
- * A serial port has no flow control and loses what comes before it is open: a script is typed line by line,
- * each when the guest has prompted, as a person would.
+ * A serial port has no flow control and loses what comes before it is open: a script is typed line
+ * by line, each when the guest has prompted, as a person would.
  */
 static void type_script(struct console *c)
 {

@@ -8,8 +8,8 @@
 #define KVM_PROBE_SECONDS 3
 
 /*
- * That /dev/kvm opens says little: nested virtualisation can take a guest and never let it run. So a kernel
- * is booted once, and what counts is whether it says a word.
+ * That /dev/kvm opens says little: nested virtualisation can take a guest and never let it run. So
+ * a kernel is booted once, and what counts is whether it says a word.
  */
 
 static char *kvm_memo_path(const struct kernel *k)
@@ -63,7 +63,8 @@ static void probe_line(void *ctx, const char *line, bool is_err)
 		*(bool *)ctx = true;
 }
 
-/* 1: the kernel spoke. 0: it had its time and did not. -1: nothing was learnt that holds next time too. */
+/* 1: the kernel spoke. 0: it had its time and did not. -1: nothing was learnt that holds next time
+ * too. */
 static int probe(const struct kernel *k)
 {
 	bool spoke = false;
@@ -75,7 +76,8 @@ static int probe(const struct kernel *k)
 	strv_add(&argv, "-kernel");
 	strv_add(&argv, k->image);
 	strv_add(&argv, "-append");
-	/* without a root it panics and resets at once: the probe of a KVM that works takes no second */
+	/* without a root it panics and resets at once: the probe of a KVM that works takes no
+	 * second */
 	strv_addf(&argv, "console=%s panic=-1 %s", k->arch->console, k->arch->append ?: "");
 	strv_add(&argv, "-serial");
 	strv_add(&argv, "stdio");
@@ -85,7 +87,8 @@ static int probe(const struct kernel *k)
 	proc_free(&p);
 	if (spoke)
 		return 1;
-	/* refused (permissions, busy) is quick and may change; hung, crashed or mute will be so again */
+	/* refused (permissions, busy) is quick and may change; hung, crashed or mute will be so
+	 * again */
 	return ret == LAB_TIMEOUT || (!ret && p.status <= 0) ? 0 : -1;
 }
 
@@ -93,8 +96,8 @@ static int probe(const struct kernel *k)
  * vm_kvm_works() - whether KVM really runs a guest here
  * @k:	a kernel to try with, of the architecture in question
  *
- * Probed once, in at most KVM_PROBE_SECONDS; the answer is kept in the cache, for this host kernel, QEMU and
- * architecture.
+ * Probed once, in at most KVM_PROBE_SECONDS; the answer is kept in the cache, for this host kernel,
+ * QEMU and architecture.
  *
  * Return: true when it does.
  */
@@ -124,7 +127,9 @@ bool vm_kvm_works(const struct kernel *k)
 		}
 	}
 	lab_verbose("KVM %s (remembered in %s)",
-		    answer > 0 ? "works" : answer ? "could not be started" : "does not run a guest",
+		    answer > 0 ? "works" :
+		    answer     ? "could not be started" :
+				 "does not run a guest",
 		    path ?: "no file");
 	return answer > 0;
 }

@@ -7,20 +7,42 @@
 
 #include "vm.h"
 
-#define LINE_MAX_BYTES	(16 << 20)	/* more without a newline is no line but a fault */
+#define LINE_MAX_BYTES (16 << 20) /* more without a newline is no line but a fault */
 
 /* struct lines - cuts a stream of bytes into lines */
 struct lines {
 	struct buf b;
-	size_t scanned;	/* no newline before that */
+	size_t scanned; /* no newline before that */
 };
-/* Adds bytes and hands each whole line, without its newline, to fn. False: a line beyond all measure. */
-bool lines_add(struct lines *l, const char *p, size_t n, void (*fn)(void *ctx, char *line), void *ctx);
+/* Adds bytes and hands each whole line, without its newline, to fn. False: an endless line. */
+bool lines_add(struct lines *l, const char *p, size_t n, void (*fn)(void *ctx, char *line),
+	       void *ctx);
 /* The last line, which had no newline. */
 void lines_end(struct lines *l, void (*fn)(void *ctx, char *line), void *ctx);
 
 /* Writes what is in b to the non-blocking fd; false when the other side is gone. */
 bool flush_buf(int fd, struct buf *b);
+
+/* Reads what there is; closes at the end of the stream. 0: nothing there. */
+ssize_t read_some(int *fd, char *chunk, size_t size);
+/* A connected pair of sockets; the first, ours, does not block. */
+bool make_pair(int pair[2]);
+
+/*
+ * struct tap - a channel QEMU writes and we read: a file in memory
+ *
+ * Not a pipe: when we are slow (the person's pager is full) a pipe fills up, and then the serial
+ * port drops characters, and the virtio port's driver, which takes writes before they are through,
+ * loses what is under way when the guest powers off. A file takes everything at once.
+ */
+struct tap {
+	int fd;
+	off_t at, freed;
+};
+bool make_tap(struct tap *tap, const char *name);
+off_t tap_size(const struct tap *tap);
+/* Reads on, not beyond until. 0: nothing there. */
+ssize_t tap_read(struct tap *tap, off_t until, char *chunk, size_t size);
 
 /**
  * struct qmp - a conversation with QEMU's monitor that never blocks
@@ -71,9 +93,15 @@ void console_service(struct console *c, bool readable);
 void console_show(struct console *c, const char *p, size_t n);
 void console_end(struct console *c);
 
-/* The part of QEMU's command line that says what is emulated, the same for a probe and for a guest. */
-void vm_machine_args(struct strv *argv, const struct arch *arch, const char *accel, bool exact, int cpus,
-		     int memory_mb);
+/* The part of QEMU's command line that says what is emulated, for a probe and for a guest. */
+void vm_machine_args(struct strv *argv, const struct arch *arch, const char *accel, bool exact,
+		     int cpus, int memory_mb);
+/* struct ends - what QEMU gets: descriptors it inherits. -1: the port is not there */
+struct ends {
+	int initrd, log, results, control, qmp;
+};
+/* QEMU's whole command line; without ends, the one to show. */
+void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends);
 /* What the KVM probe found earlier: 1 works, 0 does not, -1 not probed yet. */
 int vm_kvm_remembered(const struct kernel *k);
 

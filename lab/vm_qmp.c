@@ -8,19 +8,6 @@
 
 #include "vm_private.h"
 
-bool flush_buf(int fd, struct buf *b)
-{
-	while (b->n) {
-		ssize_t n = write(fd, b->s, b->n);
-
-		if (n < 0)
-			return errno == EAGAIN || errno == EINTR;
-		b->n -= n;
-		memmove(b->s, b->s + n, b->n + 1);
-	}
-	return true;
-}
-
 static void qmp_command(struct qmp *q, json_t *command, void (*done)(void *ctx, const char *text))
 {
 	_cleanup_free_ char *line = json_dumps(command, JSON_COMPACT);
@@ -90,8 +77,7 @@ static void qmp_line(void *ctx, char *line)
 	}
 	event = json_string_value(json_object_get(msg, "event"));
 	if (event && !strcmp(event, "SHUTDOWN")) {
-		reason = json_string_value(
-			json_object_get(json_object_get(msg, "data"), "reason"));
+		reason = json_string_value(json_object_get(json_object_get(msg, "data"), "reason"));
 		free(q->reason);
 		q->reason = xstrdup(reason ?: "unknown");
 	}
