@@ -487,6 +487,9 @@ static enum lab_exit apt_update(const struct apt_root *root, const struct suite 
 		if (strstr(why, "does not have a Release file") || strstr(why, " 404 "))
 			ret = lab_fail(LAB_CANNOT, "see /etc/apt/sources.list and sources.list.d for the archive in use",
 				       "the archive has no suite %s: %s", suite->name, why);
+		else if (strstr(why, "No space left"))
+			ret = lab_fail(LAB_CANNOT, "free some space, or set CDEVLAB_CACHE to a directory on another disk",
+				       "cannot read the package lists into %s: %s", root->dir, why);
 		else
 			ret = lab_fail(LAB_CANNOT,
 				       "check the network and proxy settings; kernels fetched before work without "

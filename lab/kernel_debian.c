@@ -29,6 +29,7 @@
 
 #define FORMAT 1	/* of a kernel directory: raised when unpacking changes */
 #define TRIES 3
+#define USUAL_NEED (230LL << 20) /* bytes to fetch the smallest of them, package lists included */
 
 void deb_set_free(struct deb_set *set)
 {
@@ -193,7 +194,10 @@ static char *place_kernel(const struct place *p, const char *version)
 
 static enum lab_exit cannot_write(const char *path, int err)
 {
-	return lab_fail(LAB_CANNOT, "free some space, or set CDEVLAB_CACHE to a directory that can be written to",
+	return lab_fail(LAB_CANNOT,
+			err == EACCES || err == EPERM || err == EROFS ?
+			"see who owns it, or set CDEVLAB_CACHE to a directory that can be written to" :
+			"free some space, or set CDEVLAB_CACHE to a directory on another disk",
 			"cannot write %s: %s", path, strerror(err));
 }
 
@@ -328,9 +332,10 @@ static long long bytes_missing(const struct place *p, const struct deb_set *set)
 	return n;
 }
 
+/* @set: NULL before it is known */
 static enum lab_exit check_space(const struct place *p, const struct deb_set *set)
 {
-	long long need = bytes_missing(p, set) + unpack_estimate(set), there;
+	long long need = set ? bytes_missing(p, set) + unpack_estimate(set) : USUAL_NEED, there;
 	struct statvfs v;
 
 	if (statvfs(p->dir, &v))
@@ -411,7 +416,7 @@ static enum lab_exit download_once(const struct place *p, struct apt_root *root,
 }
 
 /* Removes what is not what it should be. Returns the first package that is missing, or NULL. */
-static const struct deb *download_check(const struct place *p, const struct deb_set *set, int *err)
+static const struct deb *download_check(const struct place *p, const struct deb_set *set)
 {
 	const struct deb *missing = NULL;
 
@@ -427,45 +432,67 @@ static const struct deb *download_check(const struct place *p, const struct deb_
 			lab_warn("%s is corrupt and is fetched again", path);
 			unlink(path);
 		}
-		if (!missing) {
+		if (!missing)
 			missing = &set->v[i];
-			*err = e;
-		}
 	}
 	return missing;
+}
+
+static bool says(const struct proc *p, const char *text)
+{
+	return strstr(p->err.s ?: "", text) || strstr(p->out.s ?: "", text);
 }
 
 /* The archive keeps only the newest of each: an old lock can name what is gone. */
 static bool is_gone(const struct proc *p)
 {
-	const char *s = p->err.s ?: "", *o = p->out.s ?: "";
-
-	return strstr(s, " 404 ") || strstr(o, " 404 ") || strstr(s, "File not found");
+	return says(p, " 404 ") || says(p, "File not found");
 }
 
-static enum lab_exit download(const struct place *p, struct apt_root *root, const struct deb_set *set, bool *gone)
+/* What came was not what was asked for; apt has removed it. */
+static bool is_wrong(const struct proc *p)
 {
-	const struct deb *missing;
-	enum lab_exit ret = LAB_OK;
-	int err = 0;
+	return says(p, "Hash Sum mismatch") || says(p, "unexpected size");
+}
 
-	*gone = false;
-	missing = download_check(p, set, &err);
+/**
+ * download() - until all files of the set are there and are what they should be
+ * @planned: the set is an old one: *stale (the archive does not have its files, or has others under their
+ * names) is not the end then, and it is the caller who says so
+ */
+static enum lab_exit download(const struct place *p, struct apt_root *root, const struct deb_set *set, bool planned,
+			      bool *stale)
+{
+	enum lab_exit ret = LAB_OK;
+	const struct deb *missing;
+
+	*stale = false;
+	missing = download_check(p, set);
 	for (int try = 1; missing && !ret; try++) {
+		long long before = bytes_missing(p, set);
+		_cleanup_free_ char *why = NULL;
 		struct proc out = {};
+		bool gone, wrong, stuck;
 
 		ret = download_once(p, root, set, &out);
-		if (!ret) {
-			missing = download_check(p, set, &err);
-			*gone = missing && is_gone(&out);
+		if (ret) {
+			proc_free(&out);
+			break;
 		}
-		if (!ret && missing && (*gone || try == TRIES)) {
-			_cleanup_free_ char *why = apt_error(&out);
+		missing = download_check(p, set);
+		gone = is_gone(&out);
+		wrong = is_wrong(&out);
+		/* apt itself has tried to connect several times: trying again is for files that came wrong */
+		stuck = !wrong && bytes_missing(p, set) == before;
+		why = apt_error(&out);
+		if (missing && (gone || stuck || try == TRIES)) {
 			bool full = strstr(why, "No space left") || strstr(why, "Write error");
 
-			ret = *gone ? LAB_CANNOT :
+			*stale = gone || wrong;
+			ret = *stale && planned ? LAB_CANNOT :
 			      lab_fail(LAB_CANNOT,
 				       full ? "free some space, or set CDEVLAB_CACHE to a directory on another disk" :
+				       *stale ? "the archive may be in the middle of an update" :
 				       "check the network and proxy settings; what is there already is kept",
 				       "cannot fetch %s to %s: %s", missing->uri, p->partial, why);
 		}
@@ -620,6 +647,9 @@ static enum lab_exit resolve(const struct place *p, struct apt_root *root, bool 
 	enum lab_exit ret;
 	int err;
 
+	ret = check_space(p, NULL);
+	if (ret)
+		return ret;
 	lab_stage("fetch", "%s  asking the archive for its newest kernel", p->name);
 	ret = apt_resolve(root, p->suite, p->arch->name, with_libs, set);
 	if (ret)
@@ -651,7 +681,7 @@ static enum lab_exit fetch_locked(const struct place *p, bool update)
 {
 	struct deb_set set = {};
 	struct apt_root root = {};
-	bool planned = !update && read_plan(p, &set), gone = false, libs = false;
+	bool planned = !update && read_plan(p, &set), stale = false, libs = false;
 	enum lab_exit ret = apt_root_make(&root, p->dir, p->suite, p->arch->name);
 	json_t *have;
 	int err;
@@ -671,20 +701,17 @@ static enum lab_exit fetch_locked(const struct place *p, bool update)
 		if (!ret)
 			ret = check_space(p, &set);
 		if (!ret)
-			ret = download(p, &root, &set, &gone);
+			ret = download(p, &root, &set, planned, &stale);
 		if (!ret)
 			ret = unpack(p, &set, &libs);
-		if (!ret || ret == LAB_INTERRUPTED || !((gone && planned) || libs))
+		if (!ret || ret == LAB_INTERRUPTED || !((stale && planned) || libs))
 			break;
-		if (gone)
+		if (stale)
 			lab_warn("the archive no longer has %s %s: taking its newest kernel", p->name, set.version);
-		planned = gone = false;
+		planned = false;
 		deb_set_free(&set);
 		ret = resolve(p, &root, libs, &set);
 	}
-	if (ret == LAB_CANNOT && gone)
-		lab_fail(LAB_CANNOT, "the mirror is in the middle of an update: try again later, or with --update",
-			 "the archive lists packages of %s that it does not have", p->name);
 	if (ret) {
 		lab_stage_done(NULL);
 		goto out;

@@ -102,7 +102,8 @@ static char *first_line(const char *path)
 static enum lab_exit need(const char *dir, const char *file, const char *make)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", dir, file);
-	_cleanup_free_ char *hint = xasprintf("run `make -C %s %s` first", dir, make);
+	_cleanup_free_ char *hint = make ? xasprintf("run `make -C %s %s` first", dir, make) :
+		xstrdup("name the directory that the kernel was built in (make's O=, where that was used)");
 
 	if (!access(path, R_OK))
 		return LAB_OK;
@@ -116,7 +117,7 @@ static enum lab_exit dir_get(const char *rest, bool update, struct kernel *k)
 	static const struct {
 		const char *file, *make;
 	} pieces[] = {
-		{"Makefile", "defconfig"},
+		{"Makefile", NULL},
 		{".config", "defconfig"},
 		{"include/config/auto.conf", "modules_prepare"},
 		{"include/config/kernel.release", "modules_prepare"},

@@ -169,8 +169,8 @@ char *unpack_place(const char *package, const char *path, const char *release, c
 
 long long unpack_estimate(const struct deb_set *set)
 {
-	/* image and its unpacked form, kept modules; more than any kernel has needed so far */
-	long long need = 130 << 20;
+	/* image in both forms, kept modules, libraries: some more than any kernel has needed so far */
+	long long need = 80 << 20;
 
 	for (size_t i = 0; i < set->n; i++)
 		if (str_starts(set->v[i].package, "linux-headers-") || str_starts(set->v[i].package, "linux-kbuild-"))
