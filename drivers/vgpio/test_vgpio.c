@@ -31,6 +31,8 @@
 
 /* No wake-up takes that long, whatever the machine is busy with: it is lost. */
 #define LOST_AFTER_MS 3000
+/* Looks at what another thread does before sleeping between them: several times what it takes. */
+#define WAIT_SPINS 10000
 /* How long a stress goes on. */
 #define STRESS_MS  150
 
@@ -122,7 +124,7 @@ static void wait_for_others(unsigned int *tries)
 {
 	const struct timespec pause = {.tv_nsec = 20000};
 
-	if (++*tries > 500)
+	if (++*tries > WAIT_SPINS)
 		nanosleep(&pause, NULL);
 }
 
@@ -746,7 +748,7 @@ static void stress_wakeups(bool use_poll)
 	end = now_ms() + STRESS_MS;
 
 	for (round = 1;; round++) {
-		bool last = round % 64 == 0 && now_ms() >= end;
+		bool last = round % 16 == 0 && now_ms() >= end;
 		unsigned int tries = 0;
 
 		for (spin = round * 7 % 509; spin; spin--)
@@ -756,9 +758,9 @@ static void stress_wakeups(bool use_poll)
 		set(writer, 0, value);
 		while (atomic_load(&p.acknowledged) != round) {
 			wait_for_others(&tries);
-			if (tries == 1000)
+			if (tries == WAIT_SPINS)
 				lost_at = now_ms() + LOST_AFTER_MS;
-			if (tries > 1000 && now_ms() > lost_at) {
+			if (tries > WAIT_SPINS && now_ms() > lost_at) {
 				test_fail(__FILE__, __LINE__,
 					  "change %u did not wake the reader up", round);
 				test_end();
