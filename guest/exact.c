@@ -43,6 +43,7 @@
 #define PORT_TIMEOUT_MS	 5000
 #define CALIBRATE_LOOPS	 20000
 #define CALIBRATE_ROUNDS 8
+#define CALIBRATE_TRIES	 3
 #define LOOP_INSNS	 2 /* of a pass of SPIN(), without the nops */
 #define LOOP_NOPS	 8
 
@@ -720,6 +721,11 @@ int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops)
 	addresses_fix(argv);
 	clock = clock_choose();
 	per_tick = insns_per_tick();
+	/* What the boot left behind may still be running; it must not pass for a counter of another kind. */
+	for (i = 0; i < CALIBRATE_TRIES && !per_tick; i++) {
+		nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+		per_tick = insns_per_tick();
+	}
 	settle(per_tick);
 	if (opt.trace) {
 		port = port_open(CONTROL_PORT, PORT_TIMEOUT_MS);
