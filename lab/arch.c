@@ -58,34 +58,35 @@ static int set_key(void *ctx, const char *section, const char *key, const char *
 
 static enum lab_exit load_one(const char *path)
 {
+	enum lab_exit ret = LAB_OK;
 	struct arch a = {};
 	int line = ini_parse(path, set_key, &a);
 
 	if (line < 0)
-		return lab_fail(LAB_CANNOT, NULL, "%s cannot be read", path);
-	if (line)
-		return lab_fail(LAB_CANNOT, NULL, "%s:%d: not a line of the form key = value, or no such key",
-				path, line);
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		ret = lab_fail(LAB_CANNOT, NULL, "%s cannot be read", path);
+	else if (line)
+		ret = lab_fail(LAB_CANNOT, NULL, "%s:%d: not a line of the form key = value, or no such key",
+			       path, line);
+	for (size_t i = 0; i < ARRAY_SIZE(keys) && !ret; i++)
 		if (!*arch_key(&a, i))
-			return lab_fail(LAB_CANNOT, NULL, "%s: no value for %s", path, keys[i].key);
+			ret = lab_fail(LAB_CANNOT, NULL, "%s: no value for %s", path, keys[i].key);
+	if (ret) {
+		for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+			free(*arch_key(&a, i));
+		return ret;
+	}
 	archs = xrealloc(archs, n_archs + 1, sizeof(*archs));
 	archs[n_archs++] = a;
 	return LAB_OK;
 }
 
-/* Once, all of arch/: pointers to them stay good for the life of the program. */
-static enum lab_exit load_all(void)
+enum lab_exit arch_load(const char *dir)
 {
-	_cleanup_free_ char *dir = xasprintf("%s/arch", lab_data_dir());
-	struct strv names = {};
 	enum lab_exit ret = LAB_OK;
+	struct strv names = {};
 	struct dirent *e;
-	DIR *d;
+	DIR *d = opendir(dir);
 
-	if (n_archs)
-		return LAB_OK;
-	d = opendir(dir);
 	if (!d)
 		return lab_fail(LAB_CANNOT, "run cdevlab from its checkout, or install it with `make install`",
 				"cannot read the architectures in %s: %s", dir, strerror(errno));
@@ -100,6 +101,17 @@ static enum lab_exit load_all(void)
 		ret = lab_fail(LAB_CANNOT, NULL, "no architectures in %s", dir);
 	strv_free(&names);
 	return ret;
+}
+
+/* Once: pointers to them stay good for the life of the program. */
+static enum lab_exit load_all(void)
+{
+	_cleanup_free_ char *dir = NULL;
+
+	if (n_archs)
+		return LAB_OK;
+	dir = xasprintf("%s/arch", lab_data_dir());
+	return arch_load(dir);
 }
 
 static char *names_of_all(void)
