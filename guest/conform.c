@@ -2,8 +2,8 @@
 /*
  * Conformance suite for any character device: options, configuration, what the claims share.
  *
- * The harness runs the claims (fork, time limit, marks in the kernel log, KTAP); this file has the main()
- * that tells it which.
+ * The harness runs the claims (fork, time limit, marks in the kernel log, KTAP); this file has the
+ * main() that tells it which.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -160,7 +160,8 @@ static void on_tick(int sig)
 void tick(bool on)
 {
 	struct itimerval timer = { 0 };
-	struct sigaction sa = { .sa_handler = on_tick };	/* no SA_RESTART: it is to interrupt */
+	/* No SA_RESTART: it is to interrupt. */
+	struct sigaction sa = { .sa_handler = on_tick };
 
 	if (on) {
 		sigaction(SIGALRM, &sa, NULL);
@@ -234,7 +235,9 @@ int dev_mode(int mode)
 	}
 }
 
-/* Non-blocking even when the driver refuses the flag in open(), which is open.nonblock's finding. */
+/*
+ * Non-blocking even when the driver refuses the flag in open(), which is open.nonblock's finding.
+ */
 int dev_open_quietly(int mode)
 {
 	int fd = dev_try_open(mode | O_NONBLOCK);
@@ -454,7 +457,9 @@ static void find_facts(void)
 			find_read_kind(fd);
 	}
 	facts->writes = offers_write();
-	/* /dev/null, zero, full: write_null() counts and returns, by design (drivers/char/mem.c). */
+	/*
+	 * /dev/null, zero, full: write_null() counts and returns, by design (drivers/char/mem.c).
+	 */
 	facts->discards = !stat(test_node(), &st) && major(st.st_rdev) == 1 &&
 			  (minor(st.st_rdev) == 3 || minor(st.st_rdev) == 5 ||
 			   minor(st.st_rdev) == 7);

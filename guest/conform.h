@@ -10,8 +10,8 @@
  *	}
  *
  * The needs are checked before the claim's function runs; what the device does not offer is a skip
- * with its reason. Functions named dev_* return the call's value or -errno, and never wait for longer
- * than a tick: a call that waits comes back with -EINTR.
+ * with its reason. Functions named dev_* return the call's value or -errno, and never wait for
+ * longer than a tick: a call that waits comes back with -EINTR.
  */
 #ifndef CDEVLAB_CONFORM_H
 #define CDEVLAB_CONFORM_H
@@ -45,7 +45,10 @@ extern const unsigned int uapi_n_ioctls;
 
 #define CLAIM_TIMEOUT	10
 
-/* Each file of claims says CLAIM_ORDER, 201 and up, so that the order does not depend on the linker's. */
+/*
+ * Each file of claims says CLAIM_ORDER, 201 and up, so that the order does not depend on the
+ * linker's.
+ */
 
 #define CLAIM(func, id, needs, sentence)					\
 	static void func(void);							\

@@ -60,7 +60,10 @@ static bool is_known(unsigned int type, unsigned int nr)
 	return false;
 }
 
-/* ioctl(2), ENOTTY: "the specified operation does not apply". Defect 8: EINVAL, which says "bad argument". */
+/*
+ * ioctl(2), ENOTTY: "the specified operation does not apply". Defect 8: EINVAL, which says "bad
+ * argument".
+ */
 CLAIM(ioctl_unknown, "ioctl.unknown", NEED_NODE,
       "an ioctl that the driver does not know fails with ENOTTY, whatever its type, number, direction and size")
 {
@@ -200,7 +203,9 @@ CLAIM(ioctl_fault, "ioctl.fault", NEED_IOCTL,
 		SKIP("no known ioctl has an argument");
 }
 
-/* _IO: "an ioctl with no parameters". The number may be an argument of its own, never an address. */
+/*
+ * _IO: "an ioctl with no parameters". The number may be an argument of its own, never an address.
+ */
 CLAIM(ioctl_io, "ioctl.io", NEED_IOCTL, "an IO ioctl touches no memory: no EFAULT, nothing written")
 {
 	unsigned char *page = page_filled(0xc7);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Claims about the module: loading, unloading, what stays behind, what it says and what it discloses.
+ * Claims about the module: loading, unloading, what stays behind, what it says and what it
+ * discloses.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -145,7 +146,10 @@ static void hot_calls(void)
 	close(fd);
 }
 
-/* Defects 23 and 40: a line per open made a comparison of printk. Also: any user could fill the log. */
+/*
+ * Defects 23 and 40: a line per open made a comparison of printk. Also: any user could fill the
+ * log.
+ */
 CLAIM(log_quiet, "log.quiet", NEED_NODE, "opening, reading, writing and ioctls log nothing")
 {
 	unsigned int round, i, n = 0;
@@ -219,8 +223,9 @@ static bool caches_open(void)
 }
 
 /*
- * The objects of a slab that a CPU holds count as used, all of them, until the cache is shrunk. sysfs copies
- * what is written into a buffer of its size: a long text keeps that in a cache with few objects to a slab.
+ * The objects of a slab that a CPU holds count as used, all of them, until the cache is shrunk.
+ * sysfs copies what is written into a buffer of its size: a long text keeps that in a cache with
+ * few objects to a slab.
  */
 static void shrink_caches(void)
 {
@@ -379,7 +384,10 @@ CLAIM(module_refcount, "module.refcount", NEED_NODE | NEED_MODULE,
 	EXPECT_EQ(refcount(), before);
 }
 
-/* delete_module(2), EBUSY and EWOULDBLOCK. Defect 31: without an owner the code goes while it is in use. */
+/*
+ * delete_module(2), EBUSY and EWOULDBLOCK. Defect 31: without an owner the code goes while it is in
+ * use.
+ */
 CLAIM(module_busy, "module.busy", NEED_NODE | NEED_MODULE,
       "unloading while open fails with EBUSY or EAGAIN, and the device goes on working")
 {
@@ -400,7 +408,9 @@ static void await_node(bool there)
 {
 	long long until = now_ms() + 500;
 
-	/* devtmpfs makes and removes nodes before the call returns; an mdev or udev may be later. */
+	/*
+	 * devtmpfs makes and removes nodes before the call returns; an mdev or udev may be later.
+	 */
 	while (!access(test_node(), F_OK) != there && now_ms() < until)
 		usleep(1000);
 }
@@ -552,8 +562,8 @@ static bool kernel_zeroes(void)
 }
 
 /*
- * Leaves the poison in free kernel memory: in objects of every general cache, by the names of keys, which
- * stand in them and are not wiped when they go, and in pages, by memory of this process.
+ * Leaves the poison in free kernel memory: in objects of every general cache, by the names of keys,
+ * which stand in them and are not wiped when they go, and in pages, by memory of this process.
  */
 static void poison_heap(void)
 {
@@ -570,7 +580,10 @@ static void poison_heap(void)
 		for (n = 0; n < count; n++) {
 			for (i = 0; i < sizes[s]; i++)
 				desc[i] = POISON[i % 8];
-			/* A name of its own for each, in its middle: the allocator links there, too. */
+			/*
+			 * A name of its own for each, in its middle: the allocator links there,
+			 * too.
+			 */
 			i = sizes[s] / 2 & ~(size_t)7;
 			desc[i] = 'A' + n % 26;
 			desc[sizes[s]] = '\0';
@@ -639,7 +652,10 @@ static void look_in_device(void)
 	close(fd);
 }
 
-/* Memory given to user space is zeroed. The originals of mymem gave their first reader a piece of heap. */
+/*
+ * Memory given to user space is zeroed. The originals of mymem gave their first reader a piece of
+ * heap.
+ */
 CLAIM(heap_hidden, "heap.hidden", NEED_NODE,
       "a fresh device gives out nothing that another part of the kernel has freed")
 {

@@ -37,7 +37,10 @@ static int child_status(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* open(2), close(2): what was closed can be opened again; close reports nothing that is not an error. */
+/*
+ * open(2), close(2): what was closed can be opened again; close reports nothing that is not an
+ * error.
+ */
 CLAIM(open_close, "open.close", NEED_NODE, "open works and close returns 0, again and again")
 {
 	int i, fd;
@@ -95,7 +98,10 @@ CLAIM(open_nonblock, "open.nonblock", NEED_NODE,
 	}
 }
 
-/* Linux Device Drivers 3, chapter 6: an exclusive device says EBUSY, or EAGAIN where open could wait. */
+/*
+ * Linux Device Drivers 3, chapter 6: an exclusive device says EBUSY, or EAGAIN where open could
+ * wait.
+ */
 CLAIM(open_second, "open.second", NEED_NODE,
       "a second open at the same time works or is refused with EBUSY or EAGAIN")
 {
@@ -135,8 +141,8 @@ CLAIM(open_direction, "open.direction", NEED_NODE,
 }
 
 /*
- * dup(2), Documentation/filesystems/vfs.rst: flush is called at each close of a descriptor, release only
- * at the last. State that goes away in flush, or is counted there, breaks the copies.
+ * dup(2), Documentation/filesystems/vfs.rst: flush is called at each close of a descriptor, release
+ * only at the last. State that goes away in flush, or is counted there, breaks the copies.
  */
 CLAIM(open_dup, "open.dup", NEED_NODE,
       "a descriptor works on after its duplicate is closed and after a forked child's exit")
@@ -252,7 +258,10 @@ CLAIM(call_mmap, "call.mmap", NEED_NODE,
 		test_fail(__FILE__, __LINE__, "mmap worked and its first page is not there");
 }
 
-/* mmap(2), ENXIO/SIGBUS: addresses past the device's end are not the device's. Heap would be disclosed. */
+/*
+ * mmap(2), ENXIO/SIGBUS: addresses past the device's end are not the device's. Heap would be
+ * disclosed.
+ */
 CLAIM(call_mmap_end, "call.mmap-end", NEED_SIZE,
       "a mapping that goes past the end of the device is refused or faults there")
 {
@@ -276,7 +285,10 @@ CLAIM(call_mmap_end, "call.mmap-end", NEED_SIZE,
 		test_fail(__FILE__, __LINE__, "a page mapped at offset %zu can be read", size);
 }
 
-/* Documentation/admin-guide/devices.txt: what may be given out at run time, and the ranges for local use. */
+/*
+ * Documentation/admin-guide/devices.txt: what may be given out at run time, and the ranges for
+ * local use.
+ */
 static bool major_is_dynamic(unsigned int nr)
 {
 	return nr == 10 || (nr >= 234 && nr <= 254) || (nr >= 384 && nr <= 511) ||
@@ -454,7 +466,9 @@ static void hammer_all(int fd)
 		test_fail(__FILE__, __LINE__, "no thread came round once");
 }
 
-/* Every call may be made from any CPU at any time: no lock of the VFS covers read, write and ioctl. */
+/*
+ * Every call may be made from any CPU at any time: no lock of the VFS covers read, write and ioctl.
+ */
 CLAIM(hammer_one, "hammer.one", NEED_NODE,
       "threads on one descriptor get only results that one thread could get, and it works afterwards")
 {

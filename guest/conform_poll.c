@@ -43,8 +43,8 @@ CLAIM(read_nonblock, "read.nonblock", NEED_WAIT,
 }
 
 /*
- * poll(2): without a poll operation the kernel answers "always ready" (and epoll_ctl EPERM). That is true of
- * memory, and a lie where a read has to wait. Defect 17.
+ * poll(2): without a poll operation the kernel answers "always ready" (and epoll_ctl EPERM). That
+ * is true of memory, and a lie where a read has to wait. Defect 17.
  */
 CLAIM(poll_offered, "poll.offered", NEED_WAIT, "a device whose reads wait offers poll")
 {
@@ -88,7 +88,10 @@ static void expect_same(int ep, int fd, const char *when)
 			  e ? "ready" : "not ready");
 }
 
-/* select(2) reads POLLRDNORM, poll and epoll what they were asked for: a driver must give both bits. */
+/*
+ * select(2) reads POLLRDNORM, poll and epoll what they were asked for: a driver must give both
+ * bits.
+ */
 CLAIM(poll_same, "poll.same", NEED_POLL | NEED_READ, "poll, select and epoll say the same")
 {
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -251,7 +254,9 @@ static bool ends_within(pid_t pid, int ms)
 	return false;
 }
 
-/* signal(7): "interrupted by a signal handler ... fails with the error EINTR" without SA_RESTART. */
+/*
+ * signal(7): "interrupted by a signal handler ... fails with the error EINTR" without SA_RESTART.
+ */
 CLAIM(signal_eintr, "signal.eintr", NEED_WAIT,
       "a signal ends a read that waits with EINTR when its handler has no SA RESTART")
 {
@@ -269,7 +274,10 @@ CLAIM(signal_eintr, "signal.eintr", NEED_WAIT,
 		test_fail(__FILE__, __LINE__, "the read: %s", result(w->ret));
 }
 
-/* signal(7): restarted with SA_RESTART, so the driver returns ERESTARTSYS. Defect 33: it returned EINTR. */
+/*
+ * signal(7): restarted with SA_RESTART, so the driver returns ERESTARTSYS. Defect 33: it returned
+ * EINTR.
+ */
 CLAIM(signal_restart, "signal.restart", NEED_WAIT,
       "a read that waits goes on after a signal whose handler has SA RESTART")
 {
@@ -323,7 +331,9 @@ static int open_drained(void)
 	return fd;
 }
 
-/* Defects 13 and 14: one flag for all openers; the first reader steals the event from the others. */
+/*
+ * Defects 13 and 14: one flag for all openers; the first reader steals the event from the others.
+ */
 CLAIM(event_each, "event.each", NEED_EVENT | NEED_TWO | NEED_WAIT,
       "an event reaches every open, or exactly one where the opens are declared to share")
 {

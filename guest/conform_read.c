@@ -22,7 +22,10 @@
 #define STREAM_MAX	(64 * 1024)
 #define END_MAX		(4 * 1024 * 1024)
 
-/* POSIX read(): "if nbyte is zero ... shall return zero and have no other results". Defect 15: it returned 1. */
+/*
+ * POSIX read(): "if nbyte is zero ... shall return zero and have no other results". Defect 15: it
+ * returned 1.
+ */
 CLAIM(read_zero, "read.zero", NEED_READ, "a read of length 0 returns 0 and consumes nothing")
 {
 	int fd = dev_open(MODE_READ);
@@ -79,8 +82,8 @@ static unsigned char *huge_buffer(void)
 }
 
 /*
- * read(2): lengths above 0x7ffff000 are cut to that by the kernel, and SSIZE_MAX is a legal length. A driver
- * that adds them up in an int, or allocates a bounce buffer of that size, is found here.
+ * read(2): lengths above 0x7ffff000 are cut to that by the kernel, and SSIZE_MAX is a legal length.
+ * A driver that adds them up in an int, or allocates a bounce buffer of that size, is found here.
  */
 CLAIM(read_huge, "read.huge", NEED_DATA,
       "a read of a huge length returns what a large one does, or fails with EFAULT")
@@ -138,7 +141,10 @@ static size_t read_stream(int fd, unsigned char *buf, size_t max)
 	return len;
 }
 
-/* POSIX read(): a short buffer takes a part, the next read goes on behind it. The greeter failed it. */
+/*
+ * POSIX read(): a short buffer takes a part, the next read goes on behind it. The greeter failed
+ * it.
+ */
 CLAIM(read_parts, "read.parts", NEED_DATA,
       "reads of 1, 3, 7 and 13 bytes in turn give the same stream as large ones")
 {
@@ -268,8 +274,8 @@ CLAIM(write_fault, "write.fault", NEED_WRITE,
 }
 
 /*
- * copy_to_user() says how much it could not copy; the position moves by what it did. The student's mymem
- * moved by the whole length.
+ * copy_to_user() says how much it could not copy; the position moves by what it did. The student's
+ * mymem moved by the whole length.
  */
 CLAIM(read_tail, "read.tail", NEED_DATA,
       "a read into a buffer whose second half is unmapped is short or fails with EFAULT, and nothing of the stream is lost")
@@ -338,8 +344,8 @@ CLAIM(write_tail, "write.tail", NEED_WRITE | NEED_POS,
 }
 
 /*
- * lseek(2), pread(2): ESPIPE on what cannot seek. A driver without llseek has to say stream_open() or
- * nonseekable_open(), or pread is let through (defect 20).
+ * lseek(2), pread(2): ESPIPE on what cannot seek. A driver without llseek has to say stream_open()
+ * or nonseekable_open(), or pread is let through (defect 20).
  */
 CLAIM(seek_espipe, "seek.espipe", NEED_NODE,
       "lseek, pread and pwrite fail with ESPIPE together or not at all")
@@ -356,7 +362,10 @@ CLAIM(seek_espipe, "seek.espipe", NEED_NODE,
 			  seek ? "ESPIPE" : "works");
 }
 
-/* lseek(2): "the offset is set to", "its current location plus", "the size of the file plus offset bytes". */
+/*
+ * lseek(2): "the offset is set to", "its current location plus", "the size of the file plus offset
+ * bytes".
+ */
 CLAIM(seek_moves, "seek.moves", NEED_POS,
       "SEEK SET sets the position, SEEK CUR adds to it, SEEK END adds to the size")
 {
@@ -512,8 +521,8 @@ CLAIM(read_end, "read.end", NEED_SIZE | NEED_DATA,
 }
 
 /*
- * POSIX write(): "as many bytes as there is room for". 0 for a length above 0 makes programs that write
- * until all is written turn for ever.
+ * POSIX write(): "as many bytes as there is room for". 0 for a length above 0 makes programs that
+ * write until all is written turn for ever.
  */
 CLAIM(write_end, "write.end", NEED_SIZE | NEED_WRITE,
       "a write across the end stores what there is room for or fails; at the end it fails with ENOSPC, EFBIG or EINVAL")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A source of events that is right with bug=none and has exactly one fault with any other name. Each open has
- * its own place in the sequence: it reads one record for every event since then.
+ * A source of events that is right with bug=none and has exactly one fault with any other name.
+ * Each open has its own place in the sequence: it reads one record for every event since then.
  */
 #include <linux/atomic.h>
 #include <linux/delay.h>
@@ -83,7 +83,10 @@ static int broken_event_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* bug=sigkill: a wait that a fatal signal does not end. It gives up in the end, or the proof could not. */
+/*
+ * bug=sigkill: a wait that a fatal signal does not end. It gives up in the end, or the proof could
+ * not.
+ */
 static int broken_event_wait_stubborn(struct broken_event_file *priv)
 {
 	int ret = wait_event_interruptible(broken_event_wait, broken_event_pending(priv));

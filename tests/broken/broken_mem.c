@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A memory of one page that is right with bug=none and has exactly one fault with any other name. Each fault is
- * one that a published driver has, or a slip of the same kind; expect.txt names the claim that must find it.
+ * A memory of one page that is right with bug=none and has exactly one fault with any other name.
+ * Each fault is one that a published driver has, or a slip of the same kind; expect.txt names the
+ * claim that must find it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The behaviour of the published virtual GPIO driver (wait queue and spinlock), in our words: what a suite for
- * character devices has to find. Every oddity below is there on purpose.
+ * The behaviour of the published virtual GPIO driver (wait queue and spinlock), in our words: what
+ * a suite for character devices has to find. Every oddity below is there on purpose.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The interface of the published virtual GPIO driver, with its mistakes: the major number is the ioctls' type,
- * GET is an _IOR though it reads the pin, the fields are of type int.
+ * The interface of the published virtual GPIO driver, with its mistakes: the major number is the
+ * ioctls' type, GET is an _IOR though it reads the pin, the fields are of type int.
  */
 #ifndef BROKEN_PUBLISHED_H
 #define BROKEN_PUBLISHED_H

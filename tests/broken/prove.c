@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Proves that each claim of the conformance suite can fail: for each row of expect.txt, loads the broken driver
- * with its fault, runs the suite on it, and compares the claims that failed with those that must.
+ * Proves that each claim of the conformance suite can fail: for each row of expect.txt, loads the
+ * broken driver with its fault, runs the suite on it, and compares the claims that failed with
+ * those that must.
  *
  *   prove TABLE [--only DRIVER:BUG]
  *
- * It runs in the guest, from BIN_DIR, where conform is, too. Rows marked "crash" run only when asked for.
+ * It runs in the guest, from BIN_DIR, where conform is, too. Rows marked "crash" run only when
+ * asked for.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
