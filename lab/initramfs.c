@@ -16,8 +16,9 @@
 
 /*
  * The archive is not compressed: it comes out of QEMU's memory, not off a disk, so there is nothing
- * to win by reading less, and under emulation the kernel's decompressor is the most expensive way
- * to copy.
+ * to win by reading less, and under emulation decompression is a dear way to copy. With 3.4 MB of
+ * static programs and modules a 6.1 kernel's init is ready after 882 million instructions; gzip
+ * makes that 941, zstd 903.
  */
 
 struct item {
