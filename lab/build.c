@@ -349,6 +349,28 @@ static enum lab_exit make_conform(struct build_dir *bd, struct room_ctx *ctx)
 	return ret;
 }
 
+/*
+ * Sources of guest programs by name, without ".c". One that Kbuild has made an object of is a part of a module,
+ * whatever it is called: foo_ioctl.c is no client.
+ */
+static void find_programs(const char *dir, const char *build_dir, const char *prefix, const char *suffix,
+			  struct strv *out)
+{
+	struct strv all = {};
+
+	find_files(dir, prefix, suffix, 2, &all);
+	for (size_t i = 0; i < all.n; i++) {
+		_cleanup_free_ char *object = xasprintf("%s/%s.o", build_dir, all.v[i]);
+
+		/* test_foo_ioctl.c is no client either */
+		if (!*prefix && (str_starts(all.v[i], "test_") || str_starts(all.v[i], "bench_")))
+			continue;
+		if (!file_exists(object))
+			strv_add(out, all.v[i]);
+	}
+	strv_free(&all);
+}
+
 static enum lab_exit make_room(struct build_dir *bd, void *arg)
 {
 	static const struct {
@@ -370,11 +392,12 @@ static enum lab_exit make_room(struct build_dir *bd, void *arg)
 	for (size_t k = 0; k < ARRAY_SIZE(kinds) && !ret; k++) {
 		struct strv names = {};
 
-		find_files(ctx->d->dir, kinds[k].prefix, kinds[k].suffix, 2, &names);
+		find_programs(ctx->d->dir, bd->tmp, kinds[k].prefix, kinds[k].suffix, &names);
 		for (size_t i = 0; i < names.n && !ret; i++) {
 			struct strv src = {};
 
-			strv_addf(&src, "%s.c", names.v[i]);
+			/* in full, so that the compiler's messages name the person's own file */
+			strv_addf(&src, "%s/%s.c", bd->tmp, names.v[i]);
 			ret = link_program(bd, ctx, names.v[i], &src);
 			strv_free(&src);
 		}
@@ -434,9 +457,9 @@ static void describe(struct built *b)
 	for (size_t i = 0; i < b->n; i++)
 		add_needs(b, &b->modules[i], &b->modules[i].needs, 0);
 	strv_free(&kos);
-	find_files(b->driver->dir, "test_", ".c", 2, &b->tests);
-	find_files(b->driver->dir, "bench_", ".c", 2, &b->benches);
-	find_files(b->driver->dir, "", "ctl.c", 2, &b->clients);
+	find_programs(b->driver->dir, b->dir, "test_", ".c", &b->tests);
+	find_programs(b->driver->dir, b->dir, "bench_", ".c", &b->benches);
+	find_programs(b->driver->dir, b->dir, "", "ctl.c", &b->clients);
 	b->conform = xasprintf("%s/conform", bin);
 }
 
