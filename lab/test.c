@@ -293,6 +293,7 @@ static void judge_end(struct test_run *run, struct boot *b, struct item **items,
 	const char *path = log->last_test ?: b->running ? b->running->name : NULL;
 	struct item *it = item_of(items, n, path);
 	struct ktap *t;
+	bool told;
 
 	if (!it) { /* it never got to a job */
 		for (size_t i = 0; i < n; i++) {
@@ -309,6 +310,7 @@ static void judge_end(struct test_run *run, struct boot *b, struct item **items,
 	t = node_of_path(it, path);
 	if (t->n)
 		t = ktap_new(t, "guest");
+	told = t->result == KTAP_CRASHED;
 	if (b->vm.end == VM_HANG) {
 		ktap_set(t, KTAP_TIMEOUT, "the guest hung: no end after %.0f s%s%s", b->vm.seconds,
 			 b->vm.why ? "; " : "", b->vm.why ?: "");
@@ -319,7 +321,8 @@ static void judge_end(struct test_run *run, struct boot *b, struct item **items,
 				 b->vm.why ?: "");
 		run->crashed = true;
 	}
-	note_reproduce(t, it, path);
+	if (!told) /* what the kernel log said has brought it already */
+		note_reproduce(t, it, path);
 	save_log(run, b, t);
 	it->done = true; /* what it had left is skipped, so that the same crash does not come twice */
 }
@@ -450,8 +453,9 @@ enum lab_exit test_boot(struct test_run *t)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct item *items = NULL;
-	size_t n = 0, open = 0;
 	enum lab_exit ret = LAB_OK;
+	size_t n = 0, open = 0;
+	bool unknown = false;
 
 	for (size_t k = 0; k < t->n_kernels; k++) {
 		for (size_t i = 0; i < t->n_drivers; i++) {
@@ -473,7 +477,10 @@ enum lab_exit test_boot(struct test_run *t)
 			}
 		}
 	}
-	if (!n && t->only)
+	for (size_t i = 0; i < t->n_kernels * t->n_drivers; i++)
+		unknown |= !t->built[i].n;
+	/* of a room that did not compile, nobody knows its modules */
+	if (!n && t->only && !unknown)
 		ret = lab_fail(LAB_USAGE, "it is MODULE, MODULE/JOB or MODULE/JOB/CASE",
 			       "--only %s fits no module", t->only);
 	do {
