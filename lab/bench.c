@@ -600,7 +600,7 @@ static void print_op(FILE *out, const struct bench_op *op, size_t width)
 void bench_print(FILE *out, const struct bench *b)
 {
 	const struct kernel *k = NULL;
-	const char *module = NULL;
+	const char *module = "";
 	size_t width = 10;
 
 	for (size_t i = 0; i < b->n; i++)

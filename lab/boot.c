@@ -214,8 +214,12 @@ void boot_add_module(struct boot *b, const struct built *built, const struct mod
 	if (strv_has(&b->modules, m->name))
 		return;
 	strv_add(&b->modules, m->name);
-	for (size_t i = 0; i < m->needs.n; i++)
-		boot_add_module(b, built, module_of(built, m->needs.v[i]));
+	for (size_t i = 0; i < m->needs.n; i++) {
+		const struct module *need = module_of(built, m->needs.v[i]);
+
+		if (need)
+			boot_add_module(b, built, need);
+	}
 	initramfs_file(b->fs, to, 0644, m->ko);
 	add_conf(b, built->driver, m);
 	add_programs(b, built);

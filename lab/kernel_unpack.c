@@ -589,7 +589,7 @@ static int make_variant(const char *kdir, const char *to, const struct kernel_cc
 	DIR *d = opendir(kdir);
 	int err = d ? 0 : -errno;
 
-	while (!err && (e = readdir(d))) {
+	while (d && !err && (e = readdir(d))) {
 		_cleanup_free_ char *target = xasprintf("../%s/%s", path_base(kdir), e->d_name);
 		_cleanup_free_ char *link = xasprintf("%s/%s", to, e->d_name);
 

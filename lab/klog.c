@@ -674,7 +674,7 @@ static bool mark_line(struct scan *s, const char *msg)
 		bool found = false;
 
 		while (!found) {
-			found = !strcmp(current_test(s), name);
+			found = !strcmp(current_test(s) ?: "", name);
 			free(s->tests.v[--s->tests.n]);
 			s->tests.v[s->tests.n] = NULL;
 		}

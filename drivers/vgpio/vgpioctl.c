@@ -145,7 +145,7 @@ static int line_call(const struct options *opt, int fd, unsigned long cmd, struc
 	if (!ioctl(fd, cmd, line))
 		return EXIT_SUCCESS;
 	if (errno == EINVAL) {
-		fprintf(stderr, "vgpioctl: %s: no pin %u, there are 0 to %u\n", opt->device,
+		fprintf(stderr, "vgpioctl: %s: no pin %u, there are 0 to %d\n", opt->device,
 			line->pin, VGPIO_LINES - 1);
 		return EXIT_FAILURE;
 	}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The options of all subcommands, in one table. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd.h"
+
+enum {
+	OPT_DRY_RUN = 256,
+	OPT_TIMEOUT,
+	OPT_YES,
+	OPT_JUNIT,
+	OPT_JSON,
+	OPT_ONLY,
+	OPT_SAVE_BUDGET,
+	OPT_CHECK_BUDGET,
+	OPT_GROUP,
+	OPT_NO_SPLIT,
+};
+
+static const struct {
+	struct option opt;
+	unsigned int needs; /* of enum args_option; 0: every subcommand has it */
+} all_options[] = {
+	{{"help", no_argument, NULL, 'h'}, 0},
+	{{"verbose", no_argument, NULL, 'v'}, 0},
+	{{"kernel", required_argument, NULL, 'k'}, 0},
+	{{"output", required_argument, NULL, 'o'}, 0},
+	{{"dry-run", no_argument, NULL, OPT_DRY_RUN}, 0},
+	{{"timeout", required_argument, NULL, OPT_TIMEOUT}, 0},
+	{{"yes", no_argument, NULL, OPT_YES}, 0},
+	{{"junit", required_argument, NULL, OPT_JUNIT}, ARG_JUNIT},
+	{{"json", required_argument, NULL, OPT_JSON}, ARG_JSON},
+	{{"json", no_argument, NULL, OPT_JSON}, ARG_JSON_FLAG},
+	{{"only", required_argument, NULL, OPT_ONLY}, ARG_ONLY},
+	{{"save-budget", required_argument, NULL, OPT_SAVE_BUDGET}, ARG_BUDGET},
+	{{"check-budget", required_argument, NULL, OPT_CHECK_BUDGET}, ARG_BUDGET},
+	{{"no-split", no_argument, NULL, OPT_NO_SPLIT}, ARG_BUDGET},
+	{{"only", required_argument, NULL, OPT_GROUP}, ARG_GROUP},
+};
+
+static int read_timeout(const char *s)
+{
+	char *end;
+	long n = strtol(s, &end, 10);
+
+	if (*end || n < 1 || n > 86400)
+		return lab_fail(LAB_USAGE, NULL, "--timeout takes seconds from 1 to 86400, not \"%s\"", s);
+	lab_options.timeout_s = n;
+	return LAB_OK;
+}
+
+int args_parse(int argc, char **argv, unsigned int options, const char *help, struct args *a)
+{
+	struct option opts[ARRAY_SIZE(all_options) + 1] = {};
+	size_t n = 0;
+	int c, ret = LAB_OK;
+
+	*a = (struct args){.trace = true};
+	for (size_t i = 0; i < ARRAY_SIZE(all_options); i++)
+		if (!all_options[i].needs || (all_options[i].needs & options))
+			opts[n++] = all_options[i].opt;
+	opterr = 0;
+	optind = 0;
+	while (!ret && (c = getopt_long(argc, argv, ":hvk:o:", opts, NULL)) != -1) {
+		switch (c) {
+		case 'h':
+			fputs(help, stdout);
+			fputs("\ncommon options:\n"
+			      "  -k, --kernel KERNEL  debian:SUITE[/ARCH], dir:PATH or host; may be repeated\n"
+			      "  -o, --output DIR     where results and kernel logs go\n"
+			      "      --dry-run        print the commands that would boot the guests, boot none\n"
+			      "      --timeout S      deadline of one guest\n"
+			      "      --yes            ask nothing before installing packages\n"
+			      "  -v, --verbose        commands as they run; twice: kernel logs as they come\n"
+			      "  -h, --help\n"
+			      "exit status: 0 pass, 1 failed, 2 usage, 3 cannot, 4 all skipped, 124 guest timed out,\n"
+			      "125 guest crashed\n",
+			      stdout);
+			return -1;
+		case 'v':
+			lab_options.verbose++;
+			break;
+		case 'k':
+			strv_add(&a->kernels, optarg);
+			break;
+		case 'o':
+			a->out_dir = optarg;
+			break;
+		case OPT_DRY_RUN:
+			lab_options.dry_run = true;
+			break;
+		case OPT_TIMEOUT:
+			ret = read_timeout(optarg);
+			break;
+		case OPT_YES:
+			lab_options.yes = true;
+			break;
+		case OPT_JUNIT:
+			a->junit = optarg;
+			break;
+		case OPT_JSON:
+			a->json = optarg ?: "-";
+			break;
+		case OPT_ONLY:
+			a->only = optarg;
+			break;
+		case OPT_SAVE_BUDGET:
+			a->save_budget = optarg;
+			break;
+		case OPT_CHECK_BUDGET:
+			a->check_budget = optarg;
+			break;
+		case OPT_NO_SPLIT:
+			a->trace = false;
+			break;
+		case OPT_GROUP:
+			a->group = optarg;
+			break;
+		case ':':
+			ret = lab_fail(LAB_USAGE, "see --help", "%s needs a value", argv[optind - 1]);
+			break;
+		default:
+			ret = lab_fail(LAB_USAGE, "see --help", "%s has no option %s", argv[0],
+				       argv[optind - 1]);
+		}
+	}
+	for (; !ret && optind < argc; optind++)
+		strv_add(&a->rest, argv[optind]);
+	return ret;
+}
+
+void args_free(struct args *a)
+{
+	strv_free(&a->rest);
+	strv_free(&a->kernels);
+}
