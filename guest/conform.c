@@ -345,7 +345,7 @@ void raise_event(void)
 
 bool await_data(int fd)
 {
-	long long until = now_ms() + 500;
+	long long until = now_ms() + 2000;
 
 	if (!facts->has_poll)
 		return true;	/* nothing to ask; the event is there when its command has ended */

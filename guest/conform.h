@@ -43,7 +43,8 @@ extern const unsigned int uapi_n_ioctls;
 #define NEED_EVENT	0x400	/* a command that makes the node readable */
 #define NEED_MODULE	0x800	/* the module can be unloaded and loaded */
 
-#define CLAIM_TIMEOUT	10
+/* Generous: it is for calls that hang, and a host may be busy. */
+#define CLAIM_TIMEOUT	20
 
 /*
  * Each file of claims says CLAIM_ORDER, 201 and up, so that the order does not depend on the

@@ -406,7 +406,7 @@ CLAIM(module_busy, "module.busy", NEED_NODE | NEED_MODULE,
 
 static void await_node(bool there)
 {
-	long long until = now_ms() + 500;
+	long long until = now_ms() + 2000;
 
 	/*
 	 * devtmpfs makes and removes nodes before the call returns; an mdev or udev may be later.

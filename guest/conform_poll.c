@@ -24,7 +24,7 @@
 
 /* A waiting call is left alone for so long before it counts as waiting. */
 #define SETTLE_MS	40
-#define PATIENCE_MS	1000
+#define PATIENCE_MS	2000
 
 /* read(2), EAGAIN: "marked nonblocking, and the read would block". Defect 17. */
 CLAIM(read_nonblock, "read.nonblock", NEED_WAIT,

@@ -189,7 +189,7 @@ CLAIM(read_parts, "read.parts", NEED_DATA,
 CLAIM(read_eof, "read.eof", NEED_READ, "at the end read returns 0, again and again")
 {
 	static char buf[STREAM_MAX];
-	long long until = now_ms() + 300;
+	long long until = now_ms() + 1000;
 	int fd = dev_open(MODE_READ);
 	size_t len = 0;
 	long ret = 1;

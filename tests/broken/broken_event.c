@@ -92,7 +92,7 @@ static int broken_event_wait_stubborn(struct broken_event_file *priv)
 	int ret = wait_event_interruptible(broken_event_wait, broken_event_pending(priv));
 
 	if (ret && fatal_signal_pending(current))
-		msleep(2000);
+		msleep(4000);
 	return ret;
 }
 

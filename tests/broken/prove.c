@@ -32,7 +32,7 @@
 
 #define ROWS_MAX	200
 #define CLAIMS_MAX	200
-#define UNLOAD_TRIES	400
+#define UNLOAD_TRIES	800
 #define CONF_PATH	"/run/prove.conf"
 
 struct row {
