@@ -48,13 +48,12 @@ struct build_dir {
 static void on_message(void *ctx, const char *line, bool is_err)
 {
 	struct build_dir *bd = ctx;
-	_cleanup_free_ char *text = NULL, *with_slash = xasprintf("%s/", bd->tmp);
-	_cleanup_free_ char *shown = xasprintf("%s/", bd->shown_as);
+	_cleanup_free_ char *text = NULL;
 
 	/* make's own chatter; a missing vmlinux is normal for a kernel that is not a full build */
 	if (!is_err || strstr(line, "Skipping BTF generation"))
 		return;
-	text = str_replace(line, with_slash, shown);
+	text = str_replace(line, bd->tmp, bd->shown_as);
 	buf_puts(&bd->messages, text);
 	buf_puts(&bd->messages, "\n");
 }
