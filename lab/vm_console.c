@@ -58,7 +58,7 @@ static void start_guard(struct console *c)
 void console_start(struct console *c, int fd)
 {
 	*c = (struct console){.fd = fd, .guard_fd = -1, .in_open = true, .sent = now_s()};
-	c->strip_cr = !isatty(STDOUT_FILENO);
+	c->plain = !isatty(STDOUT_FILENO);
 	c->tty = isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &c->saved);
 	if (!c->tty)
 		return;
@@ -173,6 +173,27 @@ void console_service(struct console *c, bool readable)
 		c->out.n = 0;
 }
 
+/*
+ * For a file or a pipe: without carriage returns and without what a line editor says to a terminal
+ * (ESC [ ... letter), which may come in pieces.
+ */
+static size_t plain_text(struct console *c, const char *p, size_t n, char *to)
+{
+	size_t m = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (c->escape == 2 && p[i] >= '@' && p[i] <= '~')
+			c->escape = 0;
+		else if (c->escape == 1)
+			c->escape = p[i] == '[' ? 2 : 0;
+		else if (!c->escape && p[i] == '\033')
+			c->escape = 1;
+		else if (!c->escape && p[i] != '\r')
+			to[m++] = p[i];
+	}
+	return m;
+}
+
 void console_show(struct console *c, const char *p, size_t n)
 {
 	_cleanup_free_ char *plain = NULL;
@@ -181,15 +202,10 @@ void console_show(struct console *c, const char *p, size_t n)
 		return;
 	c->heard = now_s();
 	c->prompt = p[n - 1] != '\n';
-	if (c->strip_cr) {
-		size_t m = 0;
-
+	if (c->plain) {
 		plain = xcalloc(n, 1);
-		for (size_t i = 0; i < n; i++)
-			if (p[i] != '\r')
-				plain[m++] = p[i];
+		n = plain_text(c, p, n, plain);
 		p = plain;
-		n = m;
 	}
 	while (n) {
 		ssize_t done = write(STDOUT_FILENO, p, n);

@@ -77,7 +77,8 @@ void qmp_close(struct qmp *q);
 struct console {
 	int fd;
 	bool leave;
-	bool tty, in_open, prefix, strip_cr, prompt, started;
+	bool tty, in_open, prefix, plain, prompt, started;
+	int escape; /* 1: after ESC, 2: after ESC [ */
 	struct termios saved, raw;
 	pid_t guard;
 	int guard_fd;
