@@ -34,7 +34,18 @@ $(O)/unit/%: tests/unit/%.c $(filter-out $(O)/lab/main.o,$(OBJECTS))
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 $(WARN) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $^ $(LIBS) -lcmocka
 
+# What must hold when things go wrong: runs the program itself.
+$(O)/defences: tests/defences.c $(filter-out $(O)/lab/main.o,$(OBJECTS))
+	$(Q)$(CC) -std=gnu11 $(WARN) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $^ $(LIBS) -lcmocka
+
+defences: $(O)/cdevlab $(O)/defences
+
 unit: $(TESTS:tests/unit/%.c=$(O)/unit/%)
+
+# What the lab itself costs: printed, asserted by nobody.
+bench-lab: $(O)/bench-lab
+$(O)/bench-lab: tests/bench-lab.c $(filter-out $(O)/lab/main.o,$(OBJECTS)) $(O)/cdevlab
+	$(Q)$(CC) -std=gnu11 $(WARN) $(CPPFLAGS) $(CFLAGS) -o $@ $(filter-out $(O)/cdevlab,$^) $(LIBS)
 
 asan:
 	$(Q)$(MAKE) --no-print-directory O=$(O)/asan \
@@ -56,5 +67,5 @@ install: $(O)/cdevlab
 clean:
 	rm -rf $(O)
 
-.PHONY: all unit asan check format install clean
--include $(OBJECTS:.o=.d) $(wildcard $(O)/unit/*.d)
+.PHONY: all unit asan defences bench-lab check format install clean
+-include $(OBJECTS:.o=.d) $(wildcard $(O)/unit/*.d $(O)/defences.d)

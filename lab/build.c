@@ -160,8 +160,7 @@ struct tools_ctx {
 
 static bool is_library_source(const char *name)
 {
-	return str_ends(name, ".c") && strcmp(name, "agent.c") && !str_starts(name, "conform") &&
-	       !str_starts(name, "prove");
+	return str_ends(name, ".c") && strcmp(name, "agent.c") && !str_starts(name, "conform");
 }
 
 static enum lab_exit make_tools(struct build_dir *bd, void *arg)

@@ -246,7 +246,7 @@ static enum lab_exit proof_boot(struct boot *b, const struct kernel *k, const st
 		boot_add_module(b, built, &built->modules[m]);
 	boot_add_file(b, "/lab/bin/conform", built->conform);
 	boot_add_file(b, "/lab/expect.txt", table);
-	j = boot_add_job(b, "broken", "prove", PROVE_TIMEOUT_S);
+	j = boot_add_job(b, "broken", "proofs", PROVE_TIMEOUT_S);
 	strv_add(&j->argv, "test_proofs");
 	strv_add(&j->argv, "/lab/expect.txt");
 	strv_add(&j->argv, only ? "--only" : "--part");

@@ -4,7 +4,7 @@
  * broken driver with its fault, runs the suite on it, and compares the claims that failed with
  * those that must.
  *
- *   prove TABLE [--only DRIVER:BUG]
+ *   test_proofs TABLE [--only DRIVER:BUG | --part I/N]
  *
  * It runs in the guest, from BIN_DIR, where conform is, too. Rows marked "crash" run only when
  * asked for.
@@ -25,10 +25,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../guest/protocol.h"
 #include "broken_event.h"
 #include "broken_mem.h"
 #include "broken_published.h"
+#include "protocol.h"
 
 #define ROWS_MAX	200
 #define CLAIMS_MAX	200
@@ -192,7 +192,7 @@ static int conf_write(const struct row *row)
 			(unsigned long)BROKEN_PUBLISHED_SET, (unsigned long)BROKEN_PUBLISHED_GET);
 	}
 	if (strcmp(row->driver, "mem"))
-		fprintf(f, "event=prove --event %%n\n");
+		fprintf(f, "event=test_proofs --event %%n\n");
 	if (strcmp(row->driver, "published"))
 		fprintf(f, "param=bug=%s\n", row->bug);
 	return fclose(f);
@@ -240,7 +240,7 @@ static bool row_run(const struct row *row, char *cycles)
 
 	snprintf(name, sizeof(name), "broken_%s", row->driver);
 	setenv(ENV_MODULE, name, 1);
-	snprintf(test, sizeof(test), "%s/%s:%s", job ? job : "prove", row->driver, row->bug);
+	snprintf(test, sizeof(test), "%s/%s:%s", job ? job : "proofs", row->driver, row->bug);
 	f = conform_start(args, job ? test : NULL, &pid);
 	while (f && fgets(line, sizeof(line), f)) {
 		plan |= !strncmp(line, "1..", 3);
@@ -318,18 +318,31 @@ static void prove_complete(void)
 	report(ok, "every claim has a driver that fails it", "");
 }
 
+/* The row asked for, or those of one part: every N-th, so that parts take the same time. */
+static bool row_wanted(unsigned int i, const char *name, const char *only, unsigned int part,
+		       unsigned int parts)
+{
+	return only ? !strcmp(only, name) : i % parts == part - 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *only = NULL;
-	unsigned int i, plan = 1;
+	unsigned int i, plan = 1, part = 1, parts = 1;
 	char name[80];
 
 	if (argc == 3 && !strcmp(argv[1], "--event"))
 		return raise_event(argv[2]);
 	if (argc == 4 && !strcmp(argv[2], "--only"))
 		only = argv[3];
-	else if (argc != 2) {
-		fprintf(stderr, "usage: prove TABLE [--only DRIVER:BUG]\n");
+	else if (argc == 4 && !strcmp(argv[2], "--part")) {
+		if (sscanf(argv[3], "%u/%u", &part, &parts) != 2 || !part || part > parts)
+			argc = 0;
+	} else if (argc != 2) {
+		argc = 0;
+	}
+	if (!argc) {
+		fprintf(stderr, "usage: test_proofs TABLE [--only DRIVER:BUG | --part I/N]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -342,13 +355,13 @@ int main(int argc, char **argv)
 	}
 	for (i = 0; i < n_rows; i++) {
 		snprintf(name, sizeof(name), "%s:%s", rows[i].driver, rows[i].bug);
-		plan += !only || !strcmp(only, name);
+		plan += row_wanted(i, name, only, part, parts);
 	}
 	printf("KTAP version 1\n1..%u\n", plan);
 	prove_complete();
 	for (i = 0; i < n_rows; i++) {
 		snprintf(name, sizeof(name), "%s:%s", rows[i].driver, rows[i].bug);
-		if (only && strcmp(only, name))
+		if (!row_wanted(i, name, only, part, parts))
 			continue;
 		if (rows[i].crash && !only)
 			report(true, name, "crashes the kernel: it has a boot of its own");
