@@ -11,26 +11,21 @@
 
 #include "kernel_internal.h"
 
-/* Every key is a string of struct arch, and every one must be there: a half-filled file would fail at boot. */
-#define KEY(k) {#k, offsetof(struct arch, k)}
+/*
+ * Every key is a string of struct arch, and every one must be there: a half-filled file would fail
+ * at boot.
+ */
+#define KEY(k)                               \
+	{                                    \
+#k, offsetof(struct arch, k) \
+	}
 static const struct {
 	const char *key;
 	size_t offset;
 } keys[] = {
-	KEY(name),
-	KEY(machine),
-	KEY(kbuild),
-	KEY(triplet),
-	KEY(image),
-	KEY(built_image),
-	KEY(qemu),
-	KEY(qemu_package),
-	KEY(qemu_machine),
-	KEY(cpu),
-	KEY(cpu_exact),
-	KEY(console),
-	KEY(append),
-	KEY(append_exact),
+	KEY(name),	  KEY(machine), KEY(kbuild),	   KEY(triplet),      KEY(image),
+	KEY(built_image), KEY(qemu),	KEY(qemu_package), KEY(qemu_machine), KEY(cpu),
+	KEY(cpu_exact),	  KEY(console), KEY(append),	   KEY(append_exact),
 };
 
 static struct arch *archs;
@@ -65,8 +60,9 @@ static enum lab_exit load_one(const char *path)
 	if (line < 0)
 		ret = lab_fail(LAB_CANNOT, NULL, "%s cannot be read", path);
 	else if (line)
-		ret = lab_fail(LAB_CANNOT, NULL, "%s:%d: not a line of the form key = value, or no such key",
-			       path, line);
+		ret = lab_fail(LAB_CANNOT, NULL,
+			       "%s:%d: not a line of the form key = value, or no such key", path,
+			       line);
 	for (size_t i = 0; i < ARRAY_SIZE(keys) && !ret; i++)
 		if (!*arch_key(&a, i))
 			ret = lab_fail(LAB_CANNOT, NULL, "%s: no value for %s", path, keys[i].key);
@@ -88,7 +84,8 @@ enum lab_exit arch_load(const char *dir)
 	DIR *d = opendir(dir);
 
 	if (!d)
-		return lab_fail(LAB_CANNOT, "run cdevlab from its checkout, or install it with `make install`",
+		return lab_fail(LAB_CANNOT,
+				"run cdevlab from its checkout, or install it with `make install`",
 				"cannot read the architectures in %s: %s", dir, strerror(errno));
 	while ((e = readdir(d)))
 		if (str_ends(e->d_name, ".ini"))
@@ -165,7 +162,8 @@ const struct arch *arch_host(void)
 			return &archs[i];
 	uname(&u);
 	all = names_of_all();
-	lab_fail(LAB_CANNOT, "name a kernel and its architecture with -k, for example -k debian:trixie/amd64",
+	lab_fail(LAB_CANNOT,
+		 "name a kernel and its architecture with -k, for example -k debian:trixie/amd64",
 		 "this machine is %s: there are guests for %s", u.machine, all);
 	return NULL;
 }

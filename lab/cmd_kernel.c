@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd.h"
 #include "kernel.h"
-
-int cmd_kernel(int argc, char **argv);
 
 static const char usage_text[] =
 	"Usage: cdevlab kernel list [--json]\n"
@@ -31,21 +30,19 @@ static enum lab_exit fetch_one(const char *spec, bool update)
 
 	if (ret)
 		return ret;
-	printf("%s: %s%s%s%s, %s\n", k.name, k.release, *k.version ? " (" : "", k.version, *k.version ? ")" : "",
-	       k.kdir);
+	printf("%s: %s%s%s%s, %s\n", k.name, k.release, *k.version ? " (" : "", k.version,
+	       *k.version ? ")" : "", k.kdir);
 	kernel_free(&k);
 	return LAB_OK;
 }
 
 int cmd_kernel(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"update", no_argument, NULL, 'u'},
-		{"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},
-		{}
-	};
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+						{"update", no_argument, NULL, 'u'},
+						{"verbose", no_argument, NULL, 'v'},
+						{"help", no_argument, NULL, 'h'},
+						{}};
 	bool json = false, update = false;
 	enum lab_exit ret = LAB_OK;
 	const char *verb;
@@ -72,14 +69,17 @@ int cmd_kernel(int argc, char **argv)
 	verb = argv[optind] ?: "";
 	if (!strcmp(verb, "list")) {
 		if (argv[optind + 1] || update)
-			return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`", "kernel list takes only --json");
+			return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`",
+					"kernel list takes only --json");
 		return kernel_list(json);
 	}
 	if (strcmp(verb, "fetch"))
-		return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`", *verb ? "unknown: kernel %s" :
-				"kernel needs list or fetch%s", verb);
+		return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`",
+				*verb ? "unknown: kernel %s" : "kernel needs list or fetch%s",
+				verb);
 	if (json)
-		return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`", "--json is for kernel list");
+		return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`",
+				"--json is for kernel list");
 	if (!argv[optind + 1])
 		return fetch_one(NULL, update);
 	/* one that cannot be had does not keep the others away */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The file QEMU boots. A bzImage carries a compressed ELF; taken out once, QEMU enters it through its PVH
- * note, which saves the firmware and the decompression under emulation at every boot.
+ * The file QEMU boots. A bzImage carries a compressed ELF; taken out once, QEMU enters it through
+ * its PVH note, which saves the firmware and the decompression under emulation at every boot.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -15,15 +15,15 @@
 #include "kernel.h"
 
 /* Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header" */
-#define BZ_SETUP_SECTS		0x1f1
-#define BZ_MAGIC		0x202	/* "HdrS" */
-#define BZ_VERSION		0x206
-#define BZ_PAYLOAD_OFFSET	0x248	/* from the start of protected-mode code, since 2.08 */
-#define BZ_PAYLOAD_LENGTH	0x24c
-#define BZ_HEADER_END		0x250
+#define BZ_SETUP_SECTS		 0x1f1
+#define BZ_MAGIC		 0x202 /* "HdrS" */
+#define BZ_VERSION		 0x206
+#define BZ_PAYLOAD_OFFSET	 0x248 /* from the start of protected-mode code, since 2.08 */
+#define BZ_PAYLOAD_LENGTH	 0x24c
+#define BZ_HEADER_END		 0x250
 
-#define XEN_ELFNOTE_PHYS32_ENTRY 18	/* what QEMU looks for, by name "Xen" */
-#define MAX_VMLINUX		(1UL << 30)
+#define XEN_ELFNOTE_PHYS32_ENTRY 18 /* what QEMU looks for, by name "Xen" */
+#define MAX_VMLINUX		 (1UL << 30)
 
 static uint16_t get16(const char *p)
 {
@@ -68,8 +68,8 @@ static const char *bz_payload(const struct buf *bz, size_t *n, const char **why)
 /**
  * decompress() - whatever libarchive can read
  *
- * The kernel appends the unpacked size, four bytes little endian, to every stream; decompressors take it for
- * garbage. Only gzip's own trailer ends with the same four bytes.
+ * The kernel appends the unpacked size, four bytes little endian, to every stream; decompressors
+ * take it for garbage. Only gzip's own trailer ends with the same four bytes.
  */
 static bool decompress(const char *p, size_t n, struct buf *out, const char **why)
 {
@@ -93,7 +93,8 @@ static bool decompress(const char *p, size_t n, struct buf *out, const char **wh
 	if (!*why && out->n != size) {
 		const char *s = archive_error_string(a);
 
-		snprintf(message, sizeof(message), "its payload cannot be decompressed: %s", s ? s : "cut off");
+		snprintf(message, sizeof(message), "its payload cannot be decompressed: %s",
+			 s ? s : "cut off");
 		*why = message;
 	}
 	archive_read_free(a);
@@ -111,7 +112,8 @@ static bool note_is_pvh(const char *p, size_t n)
 		whole = sizeof(h) + name + (((size_t)h.n_descsz + 3) & ~3UL);
 		if (whole > n)
 			return false;
-		if (h.n_type == XEN_ELFNOTE_PHYS32_ENTRY && h.n_namesz == 4 && !memcmp(p + sizeof(h), "Xen", 4))
+		if (h.n_type == XEN_ELFNOTE_PHYS32_ENTRY && h.n_namesz == 4 &&
+		    !memcmp(p + sizeof(h), "Xen", 4))
 			return true;
 		p += whole;
 		n -= whole;
@@ -137,7 +139,8 @@ static bool has_pvh_note(const struct buf *elf, const char **why)
 		if (at > elf->n || elf->n - at < sizeof(ph))
 			return false;
 		memcpy(&ph, elf->s + at, sizeof(ph));
-		if (ph.p_type != PT_NOTE || ph.p_offset > elf->n || ph.p_filesz > elf->n - ph.p_offset)
+		if (ph.p_type != PT_NOTE || ph.p_offset > elf->n ||
+		    ph.p_filesz > elf->n - ph.p_offset)
 			continue;
 		if (note_is_pvh(elf->s + ph.p_offset, ph.p_filesz)) {
 			*why = NULL;
@@ -204,9 +207,11 @@ enum lab_exit image_make_bootable(const struct arch *arch, const char *vmlinuz, 
 
 	if (err) {
 		buf_free(&in);
-		return lab_fail(LAB_CANNOT, NULL, "cannot read the kernel image %s: %s", vmlinuz, strerror(-err));
+		return lab_fail(LAB_CANNOT, NULL, "cannot read the kernel image %s: %s", vmlinuz,
+				strerror(-err));
 	}
-	if (!strcmp(arch->image, "pvh-elf") && !(in.n > SELFMAG && !memcmp(in.s, ELFMAG, SELFMAG))) {
+	if (!strcmp(arch->image, "pvh-elf") &&
+	    !(in.n > SELFMAG && !memcmp(in.s, ELFMAG, SELFMAG))) {
 		p = bz_payload(&in, &n, &why);
 		if (p && decompress(p, n, &elf, &why) && has_pvh_note(&elf, &why))
 			out = &elf;
@@ -215,7 +220,10 @@ enum lab_exit image_make_bootable(const struct arch *arch, const char *vmlinuz, 
 	}
 	err = write_sparse(to, out);
 	if (err)
-		ret = lab_fail(LAB_CANNOT, err == -ENOSPC ? "free some space, or set CDEVLAB_CACHE to another disk" : NULL,
+		ret = lab_fail(LAB_CANNOT,
+			       err == -ENOSPC ?
+				       "free some space, or set CDEVLAB_CACHE to another disk" :
+				       NULL,
 			       "cannot write the kernel image %s: %s", to, strerror(-err));
 	buf_free(&in);
 	buf_free(&elf);

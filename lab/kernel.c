@@ -21,7 +21,8 @@ char *kernel_setting(const char *path, const char *key)
 	size_t n = strlen(key);
 
 	if (!file_read(path, &b)) {
-		for (line = strtok_r(b.s, "\n", &save); line && !found; line = strtok_r(NULL, "\n", &save)) {
+		for (line = strtok_r(b.s, "\n", &save); line && !found;
+		     line = strtok_r(NULL, "\n", &save)) {
 			char *v = line + n + 1;
 			size_t m;
 
@@ -82,8 +83,10 @@ enum lab_exit kernel_get(const char *spec, bool update, struct kernel *k)
 			return LAB_CANNOT;
 		name = kernel_default_name();
 		if (!name)
-			return lab_fail(LAB_USAGE, "for example -k debian:trixie; `cdevlab kernel list` names them all",
-					"this machine is no Debian whose kernels are known: name a kernel with -k");
+			return lab_fail(
+				LAB_USAGE,
+				"for example -k debian:trixie; `cdevlab kernel list` names them all",
+				"this machine is no Debian whose kernels are known: name a kernel with -k");
 		spec = name;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
@@ -117,7 +120,8 @@ void kernel_free(struct kernel *k)
 }
 
 /*
- * Asked dozens of times about the same file, which does not change under us: the last one read is kept.
+ * Asked dozens of times about the same file, which does not change under us: the last one read is
+ * kept.
  */
 static const struct buf *config_text(const char *path)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Asking a Debian archive, through apt in a root of its own: signatures are checked, the host's apt is
- * neither read (but for its proxy settings) nor written, and nobody needs to be root.
+ * Asking a Debian archive, through apt in a root of its own: signatures are checked, the host's apt
+ * is neither read (but for its proxy settings) nor written, and nobody needs to be root.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -14,16 +14,13 @@
 
 #include "kernel_internal.h"
 
-#define DEFAULT_ARCHIVE		"http://deb.debian.org/debian"
-#define DEFAULT_SECURITY	"http://deb.debian.org/debian-security"
+#define DEFAULT_ARCHIVE	 "http://deb.debian.org/debian"
+#define DEFAULT_SECURITY "http://deb.debian.org/debian-security"
 
 static const struct suite suites[] = {
-	{"bookworm", NULL, true, true},
-	{"bookworm-backports", "bookworm", true, true},
-	{"trixie", NULL, true, true},
-	{"trixie-backports", "trixie", true, true},
-	{"forky", NULL, false, false},
-	{"sid", NULL, false, false},
+	{"bookworm", NULL, true, true}, {"bookworm-backports", "bookworm", true, true},
+	{"trixie", NULL, true, true},	{"trixie-backports", "trixie", true, true},
+	{"forky", NULL, false, false},	{"sid", NULL, false, false},
 };
 
 const struct suite *suite_at(size_t i)
@@ -46,7 +43,8 @@ bool libc_older_than(const char *version)
 
 /* The machine's own sources */
 
-static void source_add(struct apt_sources *s, const char *uri, const char *suite, const char *signed_by)
+static void source_add(struct apt_sources *s, const char *uri, const char *suite,
+		       const char *signed_by)
 {
 	struct apt_source *a;
 	size_t n;
@@ -57,7 +55,9 @@ static void source_add(struct apt_sources *s, const char *uri, const char *suite
 	n = strlen(a->uri);
 	while (n && a->uri[n - 1] == '/')
 		a->uri[--n] = '\0';
-	/* a fingerprint or a key given in place is no file: the archive's own keyring will do then */
+	/*
+	 * a fingerprint or a key given in place is no file: the archive's own keyring will do then
+	 */
 	if (signed_by && signed_by[0] == '/')
 		a->signed_by = xstrndup(signed_by, strcspn(signed_by, " ,\t\n"));
 }
@@ -132,7 +132,8 @@ static void parse_stanza(struct apt_sources *s, const char *stanza)
 	_cleanup_free_ char *enabled = stanza_field(stanza, "Enabled");
 	struct strv u = {}, n = {};
 
-	if (!field_has(types, "deb") || !field_has(components, "main") || (enabled && !strcasecmp(enabled, "no")))
+	if (!field_has(types, "deb") || !field_has(components, "main") ||
+	    (enabled && !strcasecmp(enabled, "no")))
 		return;
 	strv_split(&u, uris ?: "", " \t\n\r");
 	strv_split(&n, names ?: "", " \t\n\r");
@@ -217,7 +218,8 @@ void apt_sources_read(struct apt_sources *s, const char *dir)
 
 static bool suite_is_debian(const char *name, bool security)
 {
-	static const char *const others[] = {"bullseye", "stable", "oldstable", "testing", "unstable"};
+	static const char *const others[] = {"bullseye", "stable", "oldstable", "testing",
+					     "unstable"};
 	size_t n = strcspn(name, "-/");
 	bool has_pocket = !strcmp(name + n, "-security") || !strcmp(name + n, "/updates");
 
@@ -233,8 +235,8 @@ static bool suite_is_debian(const char *name, bool security)
 }
 
 /*
- * Other vendors' archives use Debian's suite names too. A wrong guess does no harm: apt refuses an archive
- * that is not signed with the keys given.
+ * Other vendors' archives use Debian's suite names too. A wrong guess does no harm: apt refuses an
+ * archive that is not signed with the keys given.
  */
 static int source_score(const struct apt_source *a, bool security)
 {
@@ -329,44 +331,50 @@ out:
 	return ret;
 }
 
-static void conf_text(struct buf *b, const char *dir, const struct suite *suite, const char *arch, const char *host)
+static void conf_text(struct buf *b, const char *dir, const struct suite *suite, const char *arch,
+		      const char *host)
 {
 	/*
-	 * Read twice: first of all (APT_CONFIG), so that apt finds its directories, and last (-c), so that
-	 * nothing in the host's parts overrides it. The host's parts are kept for their proxy settings; their
-	 * hooks would act on the host's apt.
+	 * Read twice: first of all (APT_CONFIG), so that apt finds its directories, and last (-c),
+	 * so that nothing in the host's parts overrides it. The host's parts are kept for their
+	 * proxy settings; their hooks would act on the host's apt.
 	 */
-	buf_puts(b, "#clear APT::Architectures;\n#clear APT::Update;\n#clear DPkg;\n#clear APT::NeverAutoRemove;\n");
+	buf_puts(
+		b,
+		"#clear APT::Architectures;\n#clear APT::Update;\n#clear DPkg;\n#clear APT::NeverAutoRemove;\n");
 	buf_printf(b, "APT::Architecture \"%s\";\nAPT::Architectures { \"%s\"; ", arch, arch);
 	if (strcmp(arch, host))
 		buf_printf(b, "\"%s\"; ", host);
 	buf_puts(b, "};\n");
 	buf_printf(b, "APT::Default-Release \"%s\";\n", suite->base ? suite->name : "");
 	if (!getuid())
-		buf_puts(b, "APT::Sandbox::User \"root\";\n"); /* _apt cannot read a private cache */
+		buf_puts(b,
+			 "APT::Sandbox::User \"root\";\n"); /* _apt cannot read a private cache */
 	buf_puts(b, "APT::Update::Error-Mode \"any\";\n"
-		 "APT::Get::AllowUnauthenticated \"false\";\n"
-		 "Acquire::AllowInsecureRepositories \"false\";\n"
-		 "Acquire::Languages \"none\";\n"
-		 "Acquire::GzipIndexes \"true\";\n"
-		 "Acquire::Retries \"2\";\n"
-		 "Acquire::Check-Valid-Until \"false\";\n" /* a mirror may lag */
-		 "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n"
-		 "Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled \"false\";\n"
-		 "Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled \"false\";\n"
-		 "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled \"false\";\n"
-		 "Dir::Etc::parts \"/etc/apt/apt.conf.d\";\n"
-		 "Dir::Etc::main \"/etc/apt/apt.conf\";\n");
+		    "APT::Get::AllowUnauthenticated \"false\";\n"
+		    "Acquire::AllowInsecureRepositories \"false\";\n"
+		    "Acquire::Languages \"none\";\n"
+		    "Acquire::GzipIndexes \"true\";\n"
+		    "Acquire::Retries \"2\";\n"
+		    "Acquire::Check-Valid-Until \"false\";\n" /* a mirror may lag */
+		    "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n"
+		    "Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled \"false\";\n"
+		    "Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled \"false\";\n"
+		    "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled \"false\";\n"
+		    "Dir::Etc::parts \"/etc/apt/apt.conf.d\";\n"
+		    "Dir::Etc::main \"/etc/apt/apt.conf\";\n");
 	buf_printf(b, "Dir::Etc::sourcelist \"%s/sources.list\";\n", dir);
 	buf_printf(b, "Dir::Etc::sourceparts \"%s/empty\";\n", dir);
 	buf_printf(b, "Dir::Etc::preferences \"%s/empty/none\";\n", dir);
 	buf_printf(b, "Dir::Etc::preferencesparts \"%s/empty\";\n", dir);
 	buf_printf(b, "Dir::Etc::trusted \"%s/empty/none\";\n", dir);
 	buf_printf(b, "Dir::Etc::trustedparts \"%s/empty\";\n", dir);
-	buf_printf(b, "Dir::State \"%s/state\";\nDir::State::lists \"%s/state/lists\";\n", dir, dir);
+	buf_printf(b, "Dir::State \"%s/state\";\nDir::State::lists \"%s/state/lists\";\n", dir,
+		   dir);
 	buf_printf(b, "Dir::State::status \"%s/status\";\n", dir);
 	buf_printf(b, "Dir::State::extended_states \"%s/state/extended_states\";\n", dir);
-	buf_printf(b, "Dir::Cache \"%s/cache\";\nDir::Cache::archives \"%s/cache/archives\";\n", dir, dir);
+	buf_printf(b, "Dir::Cache \"%s/cache\";\nDir::Cache::archives \"%s/cache/archives\";\n",
+		   dir, dir);
 	buf_puts(b, "Dir::Cache::pkgcache \"pkgcache.bin\";\nDir::Cache::srcpkgcache \"\";\n");
 	buf_printf(b, "Dir::Log \"%s/log\";\n", dir);
 }
@@ -378,9 +386,11 @@ static char *host_deb_arch(void)
 	return proc_output(argv);
 }
 
-enum lab_exit apt_root_make(struct apt_root *root, const char *base, const struct suite *suite, const char *arch)
+enum lab_exit apt_root_make(struct apt_root *root, const char *base, const struct suite *suite,
+			    const char *arch)
 {
-	static const char *const dirs[] = {"empty", "state/lists/partial", "cache/archives/partial", "log"};
+	static const char *const dirs[] = {"empty", "state/lists/partial", "cache/archives/partial",
+					   "log"};
 	static const char *const files[] = {"status", "state/extended_states"};
 	_cleanup_free_ char *host = NULL, *sources_path = NULL;
 	struct buf conf = {}, list = {};
@@ -388,9 +398,12 @@ enum lab_exit apt_root_make(struct apt_root *root, const char *base, const struc
 	int err = 0;
 
 	*root = (struct apt_root){};
-	if (!proc_have("apt-get") || !proc_have("dpkg-deb") || access("/usr/lib/apt/apt-helper", X_OK))
-		return lab_fail(LAB_CANNOT, "install apt and dpkg, or use -k dir:PATH (a built tree) or -k host",
-				"Debian's kernels are fetched with apt, which is not on this machine");
+	if (!proc_have("apt-get") || !proc_have("dpkg-deb") ||
+	    access("/usr/lib/apt/apt-helper", X_OK))
+		return lab_fail(
+			LAB_CANNOT,
+			"install apt and dpkg, or use -k dir:PATH (a built tree) or -k host",
+			"Debian's kernels are fetched with apt, which is not on this machine");
 	host = host_deb_arch() ?: xstrdup(arch);
 	ret = sources_text(&list, suite);
 	if (ret)
@@ -422,7 +435,8 @@ enum lab_exit apt_root_make(struct apt_root *root, const char *base, const struc
 	root->env[0] = xasprintf("APT_CONFIG=%s", root->conf);
 	root->env[1] = xstrdup("LC_ALL=C"); /* messages are read */
 	if (err) {
-		ret = lab_fail(LAB_CANNOT, NULL, "cannot write in %s: %s", root->dir, strerror(-err));
+		ret = lab_fail(LAB_CANNOT, NULL, "cannot write in %s: %s", root->dir,
+			       strerror(-err));
 		apt_root_free(root);
 	}
 	return ret;
@@ -450,7 +464,8 @@ char *apt_error(const struct proc *p)
 			if (!str_starts(lines.v[i], marks[m]))
 				continue;
 			/* these only say that there was an error before */
-			if (strstr(lines.v[i], "Some index files failed") || strstr(lines.v[i], "Download Failed"))
+			if (strstr(lines.v[i], "Some index files failed") ||
+			    strstr(lines.v[i], "Download Failed"))
 				continue;
 			found = xstrdup(lines.v[i] + (marks[m][1] == ':' ? 3 : 0));
 		}
@@ -466,7 +481,10 @@ static enum lab_exit apt_run(const struct apt_root *root, struct proc *p, struct
 
 	strv_add(args, "-c");
 	strv_add(args, root->conf);
-	*p = (struct proc){.argv = args->v, .env = (char *const *)root->env, .timeout_s = 600, .dir = root->dir};
+	*p = (struct proc){.argv = args->v,
+			   .env = (char *const *)root->env,
+			   .timeout_s = 600,
+			   .dir = root->dir};
 	ret = proc_run(p);
 	if (ret == LAB_TIMEOUT)
 		return lab_fail(LAB_CANNOT, NULL, "%s did not end within ten minutes", args->v[0]);
@@ -485,16 +503,21 @@ static enum lab_exit apt_update(const struct apt_root *root, const struct suite 
 		_cleanup_free_ char *why = apt_error(&p);
 
 		if (strstr(why, "does not have a Release file") || strstr(why, " 404 "))
-			ret = lab_fail(LAB_CANNOT, "see /etc/apt/sources.list and sources.list.d for the archive in use",
-				       "the archive has no suite %s: %s", suite->name, why);
+			ret = lab_fail(
+				LAB_CANNOT,
+				"see /etc/apt/sources.list and sources.list.d for the archive in use",
+				"the archive has no suite %s: %s", suite->name, why);
 		else if (strstr(why, "No space left"))
-			ret = lab_fail(LAB_CANNOT, "free some space, or set CDEVLAB_CACHE to a directory on another disk",
-				       "cannot read the package lists into %s: %s", root->dir, why);
+			ret = lab_fail(
+				LAB_CANNOT,
+				"free some space, or set CDEVLAB_CACHE to a directory on another disk",
+				"cannot read the package lists into %s: %s", root->dir, why);
 		else
-			ret = lab_fail(LAB_CANNOT,
-				       "check the network and proxy settings; kernels fetched before work without "
-				       "(see `cdevlab kernel list`)",
-				       "cannot read the package lists of %s: %s", suite->name, why);
+			ret = lab_fail(
+				LAB_CANNOT,
+				"check the network and proxy settings; kernels fetched before work without "
+				"(see `cdevlab kernel list`)",
+				"cannot read the package lists of %s: %s", suite->name, why);
 	}
 	proc_free(&p);
 	strv_free(&args);
@@ -505,12 +528,12 @@ static enum lab_exit apt_update(const struct apt_root *root, const struct suite 
 
 /* struct want - a package of the closure while it is being resolved */
 struct want {
-	char *name;	/* as in Depends, without :arch and version */
-	char *spec;	/* for apt: name[:arch][=version] */
+	char *name; /* as in Depends, without :arch and version */
+	char *spec; /* for apt: name[:arch][=version] */
 	char *version;
 	long long installed;
 	bool shown;
-	bool meta;	/* names the real one; nothing in it */
+	bool meta; /* names the real one; nothing in it */
 	bool lib;
 };
 
@@ -531,11 +554,15 @@ static bool any_prefix(const char *s, const char *const *prefixes, size_t n)
 	return false;
 }
 
-/* What a kernel needs on disk; linux-base and linux-compiler-* are scripts and dependencies for installed ones. */
+/*
+ * What a kernel needs on disk; linux-base and linux-compiler-* are scripts and dependencies for
+ * installed ones.
+ */
 static bool is_kernel_package(const char *name)
 {
 	static const char *const prefixes[] = {
-		"linux-image-", "linux-headers-", "linux-binary-", "linux-modules-", "linux-kbuild-",
+		"linux-image-",	  "linux-headers-", "linux-binary-",
+		"linux-modules-", "linux-kbuild-",
 	};
 
 	if (str_starts(name, "linux-base-"))
@@ -546,7 +573,8 @@ static bool is_kernel_package(const char *name)
 /* What the kbuild tools are linked with. libssl is for signing only, which nothing here does. */
 static bool is_tool_library(const char *name)
 {
-	static const char *const prefixes[] = {"libc6", "libelf1", "zlib1g", "libzstd1", "liblzma5", "libbz2-1"};
+	static const char *const prefixes[] = {"libc6",	   "libelf1",  "zlib1g",
+					       "libzstd1", "liblzma5", "libbz2-1"};
 
 	return any_prefix(name, prefixes, ARRAY_SIZE(prefixes));
 }
@@ -563,8 +591,8 @@ static void want_add(struct resolve *r, const char *name, const char *version)
 	w = &r->v[r->n++];
 	*w = (struct want){.name = xstrdup(name), .lib = lib};
 	/* tools run here, whatever they build for */
-	w->spec = xasprintf("%s%s%s%s%s", name, (lib || tool) ? ":" : "", (lib || tool) ? r->host : "",
-			    version ? "=" : "", version ?: "");
+	w->spec = xasprintf("%s%s%s%s%s", name, (lib || tool) ? ":" : "",
+			    (lib || tool) ? r->host : "", version ? "=" : "", version ?: "");
 }
 
 /* One entry of Depends: the first alternative that is one of ours. "a (= 1) | b" */
@@ -586,8 +614,9 @@ static void want_entry(struct resolve *r, const char *entry, const struct want *
 			free(r->needs_libc);
 			r->needs_libc = xstrndup(v ?: "0", strspn(v ?: "0", "0123456789."));
 		}
-		if (!(from->lib || str_starts(from->name, "linux-kbuild-")) ? is_kernel_package(name) :
-		    is_tool_library(name)) {
+		if (!(from->lib || str_starts(from->name, "linux-kbuild-")) ?
+			    is_kernel_package(name) :
+			    is_tool_library(name)) {
 			want_add(r, name, exact);
 			break;
 		}
@@ -656,7 +685,8 @@ static enum lab_exit resolve_round(struct resolve *r, bool *more)
 			if (r->v[i].shown || (r->v[i].lib && !r->libs))
 				continue;
 			why = apt_error(&p);
-			ret = lab_fail(LAB_CANNOT, "it may be in the middle of an update: try again later",
+			ret = lab_fail(LAB_CANNOT,
+				       "it may be in the middle of an update: try again later",
 				       "the archive has no package %s: %s", r->v[i].spec, why);
 		}
 	}
@@ -675,7 +705,8 @@ static bool parse_uri_line(char *line, struct deb *d)
 	if (words.n == 4 && words.v[0][0] == '\'' && str_starts(words.v[3], "SHA256:") &&
 	    strlen(words.v[3]) == 7 + HASH_HEX - 1) {
 		*d = (struct deb){.uri = xstrndup(words.v[0] + 1, strlen(words.v[0]) - 2),
-				  .file = xstrdup(path_base(words.v[1])), .size = atoll(words.v[2])};
+				  .file = xstrdup(path_base(words.v[1])),
+				  .size = atoll(words.v[2])};
 		strcpy(d->sha256, words.v[3] + 7);
 		ok = true;
 	}
@@ -692,7 +723,8 @@ static enum lab_exit resolve_uris(struct resolve *r, struct deb_set *set)
 	strv_split(&args, "apt-get download --print-uris -qq", " ");
 	for (size_t i = 0; i < r->n; i++)
 		if (!r->v[i].meta && r->v[i].shown)
-			strv_addf(&args, "%.*s=%s", (int)strcspn(r->v[i].spec, "="), r->v[i].spec, r->v[i].version);
+			strv_addf(&args, "%.*s=%s", (int)strcspn(r->v[i].spec, "="), r->v[i].spec,
+				  r->v[i].version);
 	ret = apt_run(r->root, &p, &args);
 	strv_split(&lines, p.out.s ?: "", "\n");
 	for (size_t i = 0; i < lines.n && !ret; i++) {
@@ -729,7 +761,9 @@ static enum lab_exit resolve_uris(struct resolve *r, struct deb_set *set)
 	return ret;
 }
 
-/* apt takes the newest of all suites given; for backports that must be one of the backports suite. */
+/*
+ * apt takes the newest of all suites given; for backports that must be one of the backports suite.
+ */
 static bool is_from_suite(const struct suite *suite, const char *version)
 {
 	return !suite->base || strstr(version, "~bpo");
@@ -746,8 +780,8 @@ static bool has_headers(const struct resolve *r, const char *release)
 	return false;
 }
 
-enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, const char *arch, bool with_libs,
-			  struct deb_set *set)
+enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, const char *arch,
+			  bool with_libs, struct deb_set *set)
 {
 	_cleanup_free_ char *host = host_deb_arch() ?: xstrdup(arch);
 	struct resolve r = {.root = root, .host = host};
@@ -773,11 +807,13 @@ enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, cons
 		set->version = xstrdup(r.v[i].version);
 	}
 	if (!ret && (!set->release || !is_from_suite(suite, set->version)))
-		ret = lab_fail(LAB_CANNOT, "`cdevlab kernel list` names the suites", "%s has no kernel for %s now",
-			       suite->name, arch);
+		ret = lab_fail(LAB_CANNOT, "`cdevlab kernel list` names the suites",
+			       "%s has no kernel for %s now", suite->name, arch);
 	if (!ret && !has_headers(&r, set->release))
-		ret = lab_fail(LAB_CANNOT, "the archive is in the middle of an update: try again later",
-			       "%s has the kernel %s but not its headers", suite->name, set->release);
+		ret = lab_fail(LAB_CANNOT,
+			       "the archive is in the middle of an update: try again later",
+			       "%s has the kernel %s but not its headers", suite->name,
+			       set->release);
 	if (!ret)
 		ret = resolve_uris(&r, set);
 	if (!ret) {

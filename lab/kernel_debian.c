@@ -4,18 +4,18 @@
  *
  *   kernels/debian-SUITE-ARCH/
  *	lock		held while something is changed here
- *	lock.json	the packages of the kernel in use: names, versions, addresses, sizes, SHA-256
+ *	lock.json	the packages of the kernel in use, with sizes and SHA-256
  *	next.json	the same of one that is being fetched
  *	partial/	downloads
  *	VERSION/	a kernel; it is renamed into place when it is complete
  *	    kernel.json	what struct kernel says of it; users hold a shared lock on it
  *
- * Whatever moment we are stopped at, the next run finds either a complete kernel or the list of what to
- * fetch. Once complete, nothing outside the directory is asked again.
+ * Whatever moment we are stopped at, the next run finds either a complete kernel or the list of
+ * what to fetch. Once complete, nothing outside the directory is asked again.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,8 +27,8 @@
 
 #include "kernel_internal.h"
 
-#define FORMAT 1	/* of a kernel directory: raised when unpacking changes */
-#define TRIES 3
+#define FORMAT	   2 /* of a kernel directory: raised when unpacking changes */
+#define TRIES	   3
 #define USUAL_NEED (230LL << 20) /* bytes to fetch the smallest of them, package lists included */
 
 void deb_set_free(struct deb_set *set)
@@ -65,16 +65,15 @@ int deb_set_write(const struct deb_set *set, const char *path)
 	for (size_t i = 0; i < set->n; i++) {
 		const struct deb *d = &set->v[i];
 
-		json_array_append_new(packages, json_pack("{ss ss ss ss sI sI ss}",
-							  "package", d->package, "version", d->version,
-							  "file", d->file, "uri", d->uri,
-							  "size", (json_int_t)d->size,
-							  "installed", (json_int_t)d->installed,
-							  "sha256", d->sha256));
+		json_array_append_new(packages,
+				      json_pack("{ss ss ss ss sI sI ss}", "package", d->package,
+						"version", d->version, "file", d->file, "uri",
+						d->uri, "size", (json_int_t)d->size, "installed",
+						(json_int_t)d->installed, "sha256", d->sha256));
 	}
-	j = json_pack("{si ss ss ss ss ss ss sb so}", "format", FORMAT, "suite", set->suite, "arch", set->arch,
-		      "when", set->when, "release", set->release, "version", set->version,
-		      "needs_libc", set->needs_libc, "with_libs", set->with_libs, "packages", packages);
+	j = json_pack("{ss ss ss ss ss ss sb so}", "suite", set->suite, "arch", set->arch, "when",
+		      set->when, "release", set->release, "version", set->version, "needs_libc",
+		      set->needs_libc, "with_libs", set->with_libs, "packages", packages);
 	err = json_write(j, path);
 	json_decref(j);
 	return err;
@@ -91,13 +90,18 @@ static bool deb_from_json(json_t *j, struct deb *d)
 	const char *package, *version, *file, *uri, *sha256;
 	json_int_t size, installed;
 
-	if (json_unpack(j, "{ss ss ss ss sI sI ss}", "package", &package, "version", &version, "file", &file,
-			"uri", &uri, "size", &size, "installed", &installed, "sha256", &sha256))
+	if (json_unpack(j, "{ss ss ss ss sI sI ss}", "package", &package, "version", &version,
+			"file", &file, "uri", &uri, "size", &size, "installed", &installed,
+			"sha256", &sha256))
 		return false;
 	if (!is_plain_name(file) || strlen(sha256) != HASH_HEX - 1 || size <= 0)
 		return false;
-	*d = (struct deb){.package = xstrdup(package), .version = xstrdup(version), .file = xstrdup(file),
-			  .uri = xstrdup(uri), .size = size, .installed = installed};
+	*d = (struct deb){.package = xstrdup(package),
+			  .version = xstrdup(version),
+			  .file = xstrdup(file),
+			  .uri = xstrdup(uri),
+			  .size = size,
+			  .installed = installed};
 	strcpy(d->sha256, sha256);
 	return true;
 }
@@ -106,7 +110,7 @@ int deb_set_read(struct deb_set *set, const char *path)
 {
 	const char *suite, *arch, *when, *release, *version, *needs;
 	json_t *j, *packages, *p;
-	int with_libs, format;
+	int with_libs;
 	bool ok;
 	size_t i;
 
@@ -114,14 +118,19 @@ int deb_set_read(struct deb_set *set, const char *path)
 	if (access(path, F_OK))
 		return -ENOENT;
 	j = json_load_file(path, 0, NULL);
-	ok = j && !json_unpack(j, "{si ss ss ss ss ss ss sb so}", "format", &format, "suite", &suite,
-			       "arch", &arch, "when", &when, "release", &release, "version", &version,
-			       "needs_libc", &needs, "with_libs", &with_libs, "packages", &packages) &&
+	ok = j &&
+	     !json_unpack(j, "{ss ss ss ss ss ss sb so}", "suite", &suite, "arch", &arch, "when",
+			  &when, "release", &release, "version", &version, "needs_libc", &needs,
+			  "with_libs", &with_libs, "packages", &packages) &&
 	     is_plain_name(release) && is_plain_name(version) && json_array_size(packages);
 	if (ok) {
-		*set = (struct deb_set){.suite = xstrdup(suite), .arch = xstrdup(arch), .when = xstrdup(when),
-					.release = xstrdup(release), .version = xstrdup(version),
-					.needs_libc = xstrdup(needs), .with_libs = with_libs,
+		*set = (struct deb_set){.suite = xstrdup(suite),
+					.arch = xstrdup(arch),
+					.when = xstrdup(when),
+					.release = xstrdup(release),
+					.version = xstrdup(version),
+					.needs_libc = xstrdup(needs),
+					.with_libs = with_libs,
 					.v = xcalloc(json_array_size(packages), sizeof(*set->v))};
 		json_array_foreach(packages, i, p) {
 			if (!deb_from_json(p, &set->v[set->n])) {
@@ -157,7 +166,7 @@ int deb_check(const struct deb *deb, const char *path)
 struct place {
 	const struct suite *suite;
 	const struct arch *arch;
-	char *name;	/* debian:SUITE/ARCH */
+	char *name; /* debian:SUITE/ARCH */
 	char *dir, *lock, *lock_json, *next_json, *partial;
 };
 
@@ -194,11 +203,12 @@ static char *place_kernel(const struct place *p, const char *version)
 
 static enum lab_exit cannot_write(const char *path, int err)
 {
-	return lab_fail(LAB_CANNOT,
-			err == EACCES || err == EPERM || err == EROFS ?
+	return lab_fail(
+		LAB_CANNOT,
+		err == EACCES || err == EPERM || err == EROFS ?
 			"see who owns it, or set CDEVLAB_CACHE to a directory that can be written to" :
 			"free some space, or set CDEVLAB_CACHE to a directory on another disk",
-			"cannot write %s: %s", path, strerror(err));
+		"cannot write %s: %s", path, strerror(err));
 }
 
 /* Complete kernels */
@@ -238,8 +248,8 @@ static json_t *complete_current(const struct place *p)
 }
 
 /*
- * The tools were proven to start on the machine that fetched them. On one with an older C library (a cache
- * on a shared disk, a container) they do not, unless they bring their own.
+ * The tools were proven to start on the machine that fetched them. On one with an older C library
+ * (a cache on a shared disk, a container) they do not, unless they bring their own.
  */
 static bool tools_fit(json_t *j)
 {
@@ -249,8 +259,8 @@ static bool tools_fit(json_t *j)
 }
 
 /*
- * Says to others that this kernel is in use, for as long as this process lives: an update in another
- * process would remove it. Not being able to is no reason to fail.
+ * Says to others that this kernel is in use, for as long as this process lives: an update in
+ * another process would remove it. Not being able to is no reason to fail.
  */
 static void hold(const char *dir)
 {
@@ -278,7 +288,8 @@ static enum lab_exit complete_use(const struct place *p, json_t *j, struct kerne
 	struct kernel_cc cc = {};
 
 	if (!version || !release || !id || !sum)
-		return lab_fail(LAB_CANNOT, NULL, "%s/%s/kernel.json is damaged: remove that directory", p->dir,
+		return lab_fail(LAB_CANNOT, NULL,
+				"%s/%s/kernel.json is damaged: remove that directory", p->dir,
 				version ?: "*");
 	dir = place_kernel(p, version);
 	hold(dir);
@@ -301,7 +312,10 @@ static enum lab_exit complete_use(const struct place *p, json_t *j, struct kerne
 
 /* Fetching */
 
-/* Directories of the reaper that it did not get to remove; nobody else makes any while the lock is held. */
+/*
+ * Directories of the reaper that it did not get to remove; nobody else makes any while the lock is
+ * held.
+ */
 static void sweep(const struct place *p)
 {
 	DIR *d = opendir(p->dir);
@@ -343,9 +357,10 @@ static enum lab_exit check_space(const struct place *p, const struct deb_set *se
 	there = (long long)v.f_bavail * v.f_frsize;
 	if (there >= need)
 		return LAB_OK;
-	return lab_fail(LAB_CANNOT, "free some space, or set CDEVLAB_CACHE to a directory on another disk",
-			"not enough space in %s for %s: %lld MB needed, %lld MB free", p->dir, p->name,
-			(need + 999999) / 1000000, there / 1000000);
+	return lab_fail(LAB_CANNOT,
+			"free some space, or set CDEVLAB_CACHE to a directory on another disk",
+			"not enough space in %s for %s: %lld MB needed, %lld MB free", p->dir,
+			p->name, (need + 999999) / 1000000, there / 1000000);
 }
 
 /* Shows how far a download is, from the files as they grow. */
@@ -364,12 +379,13 @@ static void show_progress(const struct place *p, const struct deb_set *set)
 		have += n;
 		all += set->v[i].size;
 	}
-	lab_stage("fetch", "%s  %s  %lld of %lld MB", p->name, now ?: set->release, have / 1000000, all / 1000000);
+	lab_stage("fetch", "%s  %s  %lld of %lld MB", p->name, now ?: set->release, have / 1000000,
+		  all / 1000000);
 }
 
 /* Runs one download of all files that are missing; its messages are in *out. */
-static enum lab_exit download_once(const struct place *p, struct apt_root *root, const struct deb_set *set,
-				   struct proc *out)
+static enum lab_exit download_once(const struct place *p, struct apt_root *root,
+				   const struct deb_set *set, struct proc *out)
 {
 	struct strv args = {};
 	enum lab_exit ret;
@@ -457,11 +473,11 @@ static bool is_wrong(const struct proc *p)
 
 /**
  * download() - until all files of the set are there and are what they should be
- * @planned: the set is an old one: *stale (the archive does not have its files, or has others under their
- * names) is not the end then, and it is the caller who says so
+ * @planned: the set is an old one: *stale (the archive does not have its files, or has others under
+ * their names) is not the end then, and it is the caller who says so
  */
-static enum lab_exit download(const struct place *p, struct apt_root *root, const struct deb_set *set, bool planned,
-			      bool *stale)
+static enum lab_exit download(const struct place *p, struct apt_root *root,
+			      const struct deb_set *set, bool planned, bool *stale)
 {
 	enum lab_exit ret = LAB_OK;
 	const struct deb *missing;
@@ -482,19 +498,26 @@ static enum lab_exit download(const struct place *p, struct apt_root *root, cons
 		missing = download_check(p, set);
 		gone = is_gone(&out);
 		wrong = is_wrong(&out);
-		/* apt itself has tried to connect several times: trying again is for files that came wrong */
+		/*
+		 * apt itself has tried to connect several times: trying again is for files that
+		 * came wrong
+		 */
 		stuck = !wrong && bytes_missing(p, set) == before;
 		why = apt_error(&out);
 		if (missing && (gone || stuck || try == TRIES)) {
 			bool full = strstr(why, "No space left") || strstr(why, "Write error");
 
 			*stale = gone || wrong;
-			ret = *stale && planned ? LAB_CANNOT :
-			      lab_fail(LAB_CANNOT,
-				       full ? "free some space, or set CDEVLAB_CACHE to a directory on another disk" :
-				       *stale ? "the archive may be in the middle of an update" :
-				       "check the network and proxy settings; what is there already is kept",
-				       "cannot fetch %s to %s: %s", missing->uri, p->partial, why);
+			ret = *stale && planned ?
+				      LAB_CANNOT :
+				      lab_fail(
+					      LAB_CANNOT,
+					      full ? "free some space, or set CDEVLAB_CACHE to a directory on another disk" :
+					      *stale ?
+						     "the archive may be in the middle of an update" :
+						     "check the network and proxy settings; what is there already is kept",
+					      "cannot fetch %s to %s: %s", missing->uri, p->partial,
+					      why);
 		}
 		proc_free(&out);
 	}
@@ -527,7 +550,8 @@ static void set_id(const struct deb_set *set, char id[HASH_HEX])
 	hash_end(h, id);
 }
 
-static enum lab_exit write_kernel_json(const struct place *p, const struct deb_set *set, const char *dir)
+static enum lab_exit write_kernel_json(const struct place *p, const struct deb_set *set,
+				       const char *dir)
 {
 	_cleanup_free_ char *path = xasprintf("%s/kernel.json", dir);
 	_cleanup_free_ char *config = xasprintf("%s/config", dir);
@@ -543,11 +567,11 @@ static enum lab_exit write_kernel_json(const struct place *p, const struct deb_s
 	if (err)
 		return cannot_write(config, -err);
 	set_id(set, id);
-	j = json_pack("{si ss ss ss ss ss ss ss ss ss ss ss sb sI}", "format", FORMAT, "name", p->name,
-		      "release", set->release, "version", set->version, "arch", set->arch, "fetched", when,
-		      "image", "image", "kdir", kdir, "config", "config", "id", id, "config_sha256", sum,
-		      "needs_libc", set->needs_libc, "with_libs", set->with_libs,
-		      "size", (json_int_t)tree_size(dir));
+	j = json_pack("{si ss ss ss ss ss ss ss ss ss ss ss sb sI}", "format", FORMAT, "name",
+		      p->name, "release", set->release, "version", set->version, "arch", set->arch,
+		      "fetched", when, "image", "image", "kdir", kdir, "config", "config", "id", id,
+		      "config_sha256", sum, "needs_libc", set->needs_libc, "with_libs",
+		      set->with_libs, "size", (json_int_t)tree_size(dir));
 	json_object_set_new(j, "modules", json_string(modules));
 	if (file_exists(map))
 		json_object_set_new(j, "system_map", json_string("System.map"));
@@ -592,9 +616,13 @@ static enum lab_exit unpack(const struct place *p, const struct deb_set *set, bo
 		ret = unpack_finish(set, p->arch, dir);
 	if (!ret && !unpack_tools_start(dir)) {
 		*libs_needed = !set->with_libs;
-		ret = *libs_needed ? LAB_CANNOT :
-		      lab_fail(LAB_CANNOT, "-v shows what they say; use a kernel of this machine's own suite",
-			       "the build tools of %s do not start on this machine", p->name);
+		ret = *libs_needed ?
+			      LAB_CANNOT :
+			      lab_fail(
+				      LAB_CANNOT,
+				      "-v shows what they say; use a kernel of this machine's own suite",
+				      "the build tools of %s do not start on this machine",
+				      p->name);
 	}
 	if (!ret)
 		ret = write_kernel_json(p, set, dir);
@@ -642,7 +670,8 @@ static void remove_others(const struct place *p, const char *version)
 		closedir(d);
 }
 
-static enum lab_exit resolve(const struct place *p, struct apt_root *root, bool with_libs, struct deb_set *set)
+static enum lab_exit resolve(const struct place *p, struct apt_root *root, bool with_libs,
+			     struct deb_set *set)
 {
 	enum lab_exit ret;
 	int err;
@@ -658,7 +687,9 @@ static enum lab_exit resolve(const struct place *p, struct apt_root *root, bool 
 	return err ? cannot_write(p->next_json, -err) : LAB_OK;
 }
 
-/* The list to fetch by: what was being fetched, else what was fetched once. False: there is none. */
+/*
+ * The list to fetch by: what was being fetched, else what was fetched once. False: there is none.
+ */
 static bool read_plan(const struct place *p, struct deb_set *set)
 {
 	const char *const paths[] = {p->next_json, p->lock_json};
@@ -693,7 +724,9 @@ static enum lab_exit fetch_locked(const struct place *p, bool update)
 		lab_stage_done("%s  %s is the newest", p->name, set.release);
 		goto current;
 	}
-	/* at most three rounds: a list that is out of date, and tools that need their own libraries */
+	/*
+	 * at most three rounds: a list that is out of date, and tools that need their own libraries
+	 */
 	for (int round = 0; round < 3 && !ret; round++) {
 		err = make_dirs(p->partial, 0755);
 		if (err)
@@ -707,7 +740,8 @@ static enum lab_exit fetch_locked(const struct place *p, bool update)
 		if (!ret || ret == LAB_INTERRUPTED || !((stale && planned) || libs))
 			break;
 		if (stale)
-			lab_warn("the archive no longer has %s %s: taking its newest kernel", p->name, set.version);
+			lab_warn("the archive no longer has %s %s: taking its newest kernel",
+				 p->name, set.version);
 		planned = false;
 		deb_set_free(&set);
 		ret = resolve(p, &root, libs, &set);
@@ -747,8 +781,10 @@ static enum lab_exit fetch(const struct place *p, bool update)
 
 	/* make cannot build in such a directory */
 	if (strpbrk(p->dir, " \t:$#'\""))
-		return lab_fail(LAB_CANNOT, "set CDEVLAB_CACHE to a directory without them",
-				"the cache directory %s has a space or a special character in its name", p->dir);
+		return lab_fail(
+			LAB_CANNOT, "set CDEVLAB_CACHE to a directory without them",
+			"the cache directory %s has a space or a special character in its name",
+			p->dir);
 	err = make_dirs(p->dir, 0755);
 	if (err)
 		return cannot_write(p->dir, -err);
@@ -812,8 +848,8 @@ static enum lab_exit debian_get(const char *rest, bool update, struct kernel *k)
 		if (!ret)
 			j = complete_current(&p);
 		if (!ret && !j)
-			ret = lab_fail(LAB_CANNOT, "another program may be clearing the cache", "%s has vanished",
-				       p.dir);
+			ret = lab_fail(LAB_CANNOT, "another program may be clearing the cache",
+				       "%s has vanished", p.dir);
 	}
 	if (!ret)
 		ret = complete_use(&p, j, k);
@@ -834,9 +870,11 @@ static enum lab_exit debian_list(json_t *rows)
 			if (ret)
 				return ret;
 			j = complete_current(&p);
-			row = json_pack("{ss ss}", "name", p.name, "state", j ? "fetched" : "known");
+			row = json_pack("{ss ss}", "name", p.name, "state",
+					j ? "fetched" : "known");
 			if (j) {
-				const char *version = json_string_value(json_object_get(j, "version"));
+				const char *version =
+					json_string_value(json_object_get(j, "version"));
 				_cleanup_free_ char *dir = place_kernel(&p, version ?: "");
 
 				json_object_set(row, "release", json_object_get(j, "release"));

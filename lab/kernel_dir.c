@@ -10,8 +10,8 @@
 #include "kernel_internal.h"
 
 /*
- * The architecture a configuration is for: its third line is "# Linux/x86 6.1.192 Kernel Configuration",
- * and all of ours are 64-bit.
+ * The architecture a configuration is for: its third line is "# Linux/x86 6.1.192 Kernel
+ * Configuration", and all of ours are 64-bit.
  */
 static const struct arch *arch_of_config(const char *config)
 {
@@ -55,8 +55,12 @@ static enum lab_exit cached_image(const struct arch *arch, const char *vmlinuz, 
 static void identify(struct kernel *k, const char *vmlinuz)
 {
 	static const char *const files[] = {
-		"include/generated/autoconf.h", "include/config/auto.conf", "include/generated/utsrelease.h",
-		"Module.symvers", "scripts/module.lds", "Makefile",
+		"include/generated/autoconf.h",
+		"include/config/auto.conf",
+		"include/generated/utsrelease.h",
+		"Module.symvers",
+		"scripts/module.lds",
+		"Makefile",
 	};
 	struct hash *h = hash_new();
 
@@ -102,13 +106,15 @@ static char *first_line(const char *path)
 static enum lab_exit need(const char *dir, const char *file, const char *make)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", dir, file);
-	_cleanup_free_ char *hint = make ? xasprintf("run `make -C %s %s` first", dir, make) :
-		xstrdup("name the directory that the kernel was built in (make's O=, where that was used)");
+	_cleanup_free_ char *hint =
+		make ? xasprintf("run `make -C %s %s` first", dir, make) :
+		       xstrdup("name the directory that the kernel was built in (make's O=, where that was used)");
 
 	if (!access(path, R_OK))
 		return LAB_OK;
 	if (errno == EACCES)
-		return lab_fail(LAB_CANNOT, "make it readable for you", "cannot read %s: %s", path, strerror(EACCES));
+		return lab_fail(LAB_CANNOT, "make it readable for you", "cannot read %s: %s", path,
+				strerror(EACCES));
 	return lab_fail(LAB_CANNOT, hint, "%s is no built kernel tree: there is no %s", dir, file);
 }
 
@@ -131,9 +137,11 @@ static enum lab_exit dir_get(const char *rest, bool update, struct kernel *k)
 
 	(void)update;
 	if (!*rest)
-		return lab_fail(LAB_USAGE, "for example -k dir:../linux", "dir: needs the path of a built kernel tree");
+		return lab_fail(LAB_USAGE, "for example -k dir:../linux",
+				"dir: needs the path of a built kernel tree");
 	if (!dir)
-		return lab_fail(LAB_CANNOT, NULL, "cannot open the kernel tree %s: %s", rest, strerror(errno));
+		return lab_fail(LAB_CANNOT, NULL, "cannot open the kernel tree %s: %s", rest,
+				strerror(errno));
 	k->kdir = dir;
 	for (size_t i = 0; i < ARRAY_SIZE(pieces) && !ret; i++)
 		ret = need(dir, pieces[i].file, pieces[i].make);
@@ -144,12 +152,15 @@ static enum lab_exit dir_get(const char *rest, bool update, struct kernel *k)
 	k->version = xstrdup("");
 	k->arch = arch_of_config(k->config);
 	if (!k->arch)
-		return lab_fail(LAB_CANNOT, "the architectures there are: see `cdevlab kernel list`",
-				"%s is configured for an architecture that there are no guests for", dir);
+		return lab_fail(LAB_CANNOT,
+				"the architectures there are: see `cdevlab kernel list`",
+				"%s is configured for an architecture that there are no guests for",
+				dir);
 	path = xasprintf("%s/include/config/kernel.release", dir);
 	k->release = first_line(path);
 	if (!k->release || !*k->release)
-		return lab_fail(LAB_CANNOT, "run `make modules_prepare` there", "%s is empty", path);
+		return lab_fail(LAB_CANNOT, "run `make modules_prepare` there", "%s is empty",
+				path);
 	ret = need(dir, k->arch->built_image, path_base(k->arch->built_image));
 	if (ret)
 		return ret;
@@ -177,22 +188,31 @@ static char *first_there(const char *const *formats, size_t n, const char *relea
 
 static enum lab_exit host_missing(const char *what, const char *package, const char *release)
 {
-	_cleanup_free_ char *hint = file_exists("/usr/bin/dpkg") ?
-		xasprintf("install it with `apt install %s-%s`, or leave -k out for a kernel of the archive",
-			  package, release) :
-		xasprintf("install the package with the %s of the running kernel, or name another kernel with -k",
-			  !strcmp(package, "linux-headers") ? "headers" : "image");
+	_cleanup_free_ char *hint =
+		file_exists("/usr/bin/dpkg") ?
+			xasprintf(
+				"install it with `apt install %s-%s`, or leave -k out for a kernel of the archive",
+				package, release) :
+			xasprintf(
+				"install the package with the %s of the running kernel, or name another kernel with -k",
+				!strcmp(package, "linux-headers") ? "headers" : "image");
 
-	return lab_fail(LAB_CANNOT, hint, "%s of the running kernel %s is not on this machine", what, release);
+	return lab_fail(LAB_CANNOT, hint, "%s of the running kernel %s is not on this machine",
+			what, release);
 }
 
 static enum lab_exit host_get(const char *rest, bool update, struct kernel *k)
 {
 	static const char *const images[] = {
-		"/boot/vmlinuz-%s", "/lib/modules/%s/vmlinuz", "/usr/lib/modules/%s/vmlinuz", "/boot/vmlinux-%s",
+		"/boot/vmlinuz-%s",
+		"/lib/modules/%s/vmlinuz",
+		"/usr/lib/modules/%s/vmlinuz",
+		"/boot/vmlinux-%s",
 	};
 	static const char *const configs[] = {
-		"/boot/config-%s", "/lib/modules/%s/config", "/lib/modules/%s/build/.config",
+		"/boot/config-%s",
+		"/lib/modules/%s/config",
+		"/lib/modules/%s/build/.config",
 	};
 	static const char *const maps[] = {"/boot/System.map-%s", "/lib/modules/%s/System.map"};
 	_cleanup_free_ char *vmlinuz = NULL, *build = NULL, *hint = NULL;
@@ -212,8 +232,9 @@ static enum lab_exit host_get(const char *rest, bool update, struct kernel *k)
 	if (!vmlinuz)
 		return host_missing("the image", "linux-image", u.release);
 	if (access(vmlinuz, R_OK)) {
-		hint = xasprintf("make it readable (`sudo chmod +r %s`), or leave -k out for a kernel of the archive",
-				 vmlinuz);
+		hint = xasprintf(
+			"make it readable (`sudo chmod +r %s`), or leave -k out for a kernel of the archive",
+			vmlinuz);
 		return lab_fail(LAB_CANNOT, hint, "cannot read %s: %s", vmlinuz, strerror(errno));
 	}
 	build = xasprintf("/lib/modules/%s/build", u.release);
@@ -224,7 +245,8 @@ static enum lab_exit host_get(const char *rest, bool update, struct kernel *k)
 	if (!k->config || access(k->config, R_OK))
 		return host_missing("the configuration", "linux-image", u.release);
 	k->system_map = first_there(maps, ARRAY_SIZE(maps), u.release);
-	if (k->system_map && (stat(k->system_map, &st) || st.st_size < 4096 || access(k->system_map, R_OK))) {
+	if (k->system_map &&
+	    (stat(k->system_map, &st) || st.st_size < 4096 || access(k->system_map, R_OK))) {
 		free(k->system_map);
 		k->system_map = NULL;
 	}

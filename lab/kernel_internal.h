@@ -2,9 +2,9 @@
 /*
  * Between the files of the kernel stage, and for its unit test. Nobody else includes it.
  *
- * A Debian kernel goes through three files: kernel_apt.c asks the archive (suite to list of packages),
- * kernel_debian.c keeps the cache (locks, downloads, what is complete), kernel_unpack.c makes a kernel
- * directory out of packages.
+ * A Debian kernel goes through three files: kernel_apt.c asks the archive (suite to list of
+ * packages), kernel_debian.c keeps the cache (locks, downloads, what is complete), kernel_unpack.c
+ * makes a kernel directory out of packages.
  */
 #ifndef CDEVLAB_KERNEL_INTERNAL_H
 #define CDEVLAB_KERNEL_INTERNAL_H
@@ -23,16 +23,21 @@ bool arch_is_host(const struct arch *a);
 
 /* kernel.c */
 
-/* Canonical name of the default kernel by that os-release file; NULL where it is no Debian we know. */
+/*
+ * Canonical name of the default kernel by that os-release file; NULL where it is no Debian we know.
+ */
 char *kernel_default_from(const char *os_release);
-/* Value of KEY=value in a shell-like file (os-release) or of CONFIG_X="value"; a new string or NULL. */
+/*
+ * Value of KEY=value in a shell-like file (os-release) or of CONFIG_X="value"; a new string or
+ * NULL.
+ */
 char *kernel_setting(const char *path, const char *key);
 
 /* struct kernel_cc - a compiler: 120200 is gcc 12.2.0; clang has no such number */
 struct kernel_cc {
-	char *own;	/* the kernel's own: gcc-12 */
+	char *own; /* the kernel's own: gcc-12 */
 	int own_version;
-	int version;	/* of the one found */
+	int version; /* of the one found */
 };
 /**
  * kernel_pick_cc() - sets k->cc and completes k->make_args from the kernel's configuration
@@ -50,7 +55,9 @@ struct apt_sources {
 	struct apt_source *v;
 	size_t n;
 };
-/* Adds the binary sources with component main of a sources.list (or, deb822, of a .sources file). */
+/*
+ * Adds the binary sources with component main of a sources.list (or, deb822, of a .sources file).
+ */
 void apt_sources_parse(struct apt_sources *s, const char *text, bool deb822);
 /* Reads sources.list and sources.list.d below dir (/etc/apt). */
 void apt_sources_read(struct apt_sources *s, const char *dir);
@@ -61,11 +68,11 @@ void apt_sources_free(struct apt_sources *s);
 /* struct suite - a suite that has kernels */
 struct suite {
 	const char *name;
-	const char *base;	/* of a backports suite, else NULL */
+	const char *base; /* of a backports suite, else NULL */
 	bool security;
 	bool updates;
 };
-const struct suite *suite_at(size_t i);	/* NULL after the last */
+const struct suite *suite_at(size_t i); /* NULL after the last */
 const struct suite *suite_find(const char *name);
 
 /* struct deb - one package of a kernel */
@@ -78,8 +85,8 @@ struct deb {
 /* struct deb_set - what lock.json holds */
 struct deb_set {
 	char *suite, *arch, *when, *release, *version;
-	char *needs_libc;	/* the kbuild tools': "2.38" */
-	bool with_libs;		/* the suite's C library is in the set, the tools are to be started with it */
+	char *needs_libc; /* the kbuild tools': "2.38" */
+	bool with_libs; /* the suite's C library is in the set: start the tools with it */
 	struct deb *v;
 	size_t n;
 };
@@ -90,12 +97,16 @@ int deb_set_read(struct deb_set *set, const char *path);
 /* 0: whole; -ENOENT; -ENODATA: shorter than it should be; -EBADMSG: other content; or -errno. */
 int deb_check(const struct deb *deb, const char *path);
 
-/* struct apt_root - a private world for apt: directories, configuration, environment; one temporary directory */
+/*
+ * struct apt_root - a private world for apt: directories, configuration, environment; one temporary
+ * directory
+ */
 struct apt_root {
 	char *dir, *conf;
 	char *env[3];
 };
-enum lab_exit apt_root_make(struct apt_root *root, const char *base, const struct suite *suite, const char *arch);
+enum lab_exit apt_root_make(struct apt_root *root, const char *base, const struct suite *suite,
+			    const char *arch);
 void apt_root_free(struct apt_root *root);
 /* "apt-get: E: first line that says what is wrong"; a new string. */
 char *apt_error(const struct proc *p);
@@ -103,8 +114,8 @@ char *apt_error(const struct proc *p);
  * apt_resolve() - finds the newest kernel of a suite and all packages that are needed for it
  * @with_libs:	take the suite's C library in any case
  */
-enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, const char *arch, bool with_libs,
-			  struct deb_set *set);
+enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, const char *arch,
+			  bool with_libs, struct deb_set *set);
 /* True when this process' C library is older than "2.38". */
 bool libc_older_than(const char *version);
 
@@ -112,20 +123,30 @@ bool libc_older_than(const char *version);
 
 /* What a kernel directory needs at most, in bytes, beyond the downloads. */
 long long unpack_estimate(const struct deb_set *set);
-/* Unpacks one downloaded package of the set into the kernel directory dir, leaving out what is not needed. */
+/*
+ * Unpacks one downloaded package of the set into the kernel directory dir, leaving out what is not
+ * needed.
+ */
 enum lab_exit unpack_deb(const struct deb *deb, const char *file, const struct deb_set *set,
 			 const struct arch *arch, const char *dir);
-/* After all packages: image, configuration, headers that work from where they are, tools that start. */
+/*
+ * After all packages: image, configuration, headers that work from where they are, tools that
+ * start.
+ */
 enum lab_exit unpack_finish(const struct deb_set *set, const struct arch *arch, const char *dir);
 /* True when the kbuild tools of a kernel directory start on this machine. */
 bool unpack_tools_start(const char *dir);
 /**
  * unpack_kdir_for() - the header directory for a compiler
- * An older compiler than the kernel's own lacks some of what the configuration says it has; it gets a
- * directory of its own beside the original. Returns its path or NULL with a message.
+ * An older compiler than the kernel's own lacks some of what the configuration says it has; it gets
+ * a directory of its own beside the original. Returns its path or NULL with a message.
  */
 char *unpack_kdir_for(const char *kdir, const struct kernel_cc *cc);
-/* Whether a path of a package is kept, and where to: a new string relative to the kernel directory, or NULL. */
-char *unpack_place(const char *package, const char *path, const char *release, const struct arch *arch);
+/*
+ * Whether a path of a package is kept, and where to: a new string relative to the kernel directory,
+ * or NULL.
+ */
+char *unpack_place(const char *package, const char *path, const char *release,
+		   const struct arch *arch);
 
 #endif

@@ -3,10 +3,10 @@
  * From packages to a kernel directory:
  *
  *   image config System.map		what is booted, and what describes it
- *   usr/src/linux-headers-*		headers; the directory for make -C is the one of the architecture
+ *   usr/src/linux-headers-*		headers; make -C gets the one of the architecture
  *   usr/lib/linux-kbuild-*		kbuild's scripts and tools
  *   lib/modules/RELEASE/kernel/...	the few stock modules that a guest may need, uncompressed
- *   host/lib				the suite's C library, where the tools need a newer one than there is
+ *   host/lib				the suite's C library, where the tools need it
  *
  * Nothing in it has an absolute path, so that a cache can be moved.
  */
@@ -25,8 +25,9 @@
 #include "kernel_internal.h"
 
 /*
- * Stock modules worth keeping, below kernel/: the way in and out of the guest (virtio, 9p), and what drivers
- * under test stand on (gpio, usb gadget, hid, input, fuse). All others would be 400 MB.
+ * Stock modules worth keeping, below kernel/: the way in and out of the guest (virtio, 9p), and
+ * what drivers under test stand on (gpio, usb gadget, hid, input, fuse). All others would be 400
+ * MB.
  */
 static const char *const kept_modules[] = {
 	"drivers/virtio/",
@@ -58,7 +59,10 @@ static const char *const kept_modules[] = {
 	"drivers/input/misc/uinput",
 };
 
-/* Numbers of SoC blocks for device trees, a file per chip: no header includes them, no PC driver either. */
+/*
+ * Numbers of SoC blocks for device trees, a file per chip: no header includes them, no PC driver
+ * either.
+ */
 static const char *const dropped_headers[] = {
 	"clock/", "pinctrl/", "reset/", "power/", "interconnect/", "memory/",
 };
@@ -68,8 +72,9 @@ static const char *const kept_libraries[] = {
 };
 
 /*
- * What a kernel's configuration says of its compiler, and the first gcc of which it is true. A header that
- * relies on it breaks with an older one. Where the question is about a bug (asm goto), the first good one.
+ * What a kernel's configuration says of its compiler, and the first gcc of which it is true. A
+ * header that relies on it breaks with an older one. Where the question is about a bug (asm goto),
+ * the first good one.
  */
 static const struct {
 	const char *option;
@@ -131,7 +136,8 @@ static char *place_image(const char *path, const char *release)
 		{"boot/System.map-%s", "System.map"},
 		{"lib/modules/%s/System.map", "System.map"},
 		{"lib/modules/%s/modules.builtin", "lib/modules/%s/modules.builtin"},
-		{"lib/modules/%s/modules.builtin.modinfo", "lib/modules/%s/modules.builtin.modinfo"},
+		{"lib/modules/%s/modules.builtin.modinfo",
+		 "lib/modules/%s/modules.builtin.modinfo"},
 	};
 	_cleanup_free_ char *kernel = xasprintf("lib/modules/%s/kernel/", release);
 
@@ -145,10 +151,13 @@ static char *place_image(const char *path, const char *release)
 	}
 	if (!str_starts(path, kernel))
 		return NULL;
-	return has_prefix(path + strlen(kernel), kept_modules, ARRAY_SIZE(kept_modules)) ? xstrdup(path) : NULL;
+	return has_prefix(path + strlen(kernel), kept_modules, ARRAY_SIZE(kept_modules)) ?
+		       xstrdup(path) :
+		       NULL;
 }
 
-char *unpack_place(const char *package, const char *path, const char *release, const struct arch *arch)
+char *unpack_place(const char *package, const char *path, const char *release,
+		   const struct arch *arch)
 {
 	if (str_starts(path, "./"))
 		path += 2;
@@ -161,29 +170,36 @@ char *unpack_place(const char *package, const char *path, const char *release, c
 	if (str_starts(package, "linux-"))
 		return place_image(path, release);
 	/* a library, in lib/TRIPLET or usr/lib/TRIPLET; not in the directories below that */
-	if (fnmatch("lib/*-linux-*/*", path, FNM_PATHNAME) && fnmatch("usr/lib/*-linux-*/*", path, FNM_PATHNAME))
+	if (fnmatch("lib/*-linux-*/*", path, FNM_PATHNAME) &&
+	    fnmatch("usr/lib/*-linux-*/*", path, FNM_PATHNAME))
 		return NULL;
 	return has_prefix(path_base(path), kept_libraries, ARRAY_SIZE(kept_libraries)) ?
-		xasprintf("host/lib/%s", path_base(path)) : NULL;
+		       xasprintf("host/lib/%s", path_base(path)) :
+		       NULL;
 }
 
 long long unpack_estimate(const struct deb_set *set)
 {
-	/* image in both forms, kept modules, libraries: some more than any kernel has needed so far */
+	/*
+	 * image in both forms, kept modules, libraries: some more than any kernel has needed so far
+	 */
 	long long need = 80 << 20;
 
 	for (size_t i = 0; i < set->n; i++)
-		if (str_starts(set->v[i].package, "linux-headers-") || str_starts(set->v[i].package, "linux-kbuild-"))
+		if (str_starts(set->v[i].package, "linux-headers-") ||
+		    str_starts(set->v[i].package, "linux-kbuild-"))
 			need += set->v[i].installed;
 	return need;
 }
 
 static enum lab_exit write_failed(const char *path, int err)
 {
-	return lab_fail(LAB_CANNOT,
-			err == ENOSPC || err == EDQUOT ?
-			"free some space, or set CDEVLAB_CACHE to a directory on another disk" : NULL,
-			"cannot write %s: %s", path, strerror(err));
+	return lab_fail(
+		LAB_CANNOT,
+		err == ENOSPC || err == EDQUOT ?
+			"free some space, or set CDEVLAB_CACHE to a directory on another disk" :
+			NULL,
+		"cannot write %s: %s", path, strerror(err));
 }
 
 /* The content of a compressed file in memory, as large as it comes. */
@@ -218,7 +234,8 @@ static enum lab_exit write_module(struct archive *in, const char *path)
 	while ((n = archive_read_data(in, chunk, sizeof(chunk))) > 0)
 		buf_add(&packed, chunk, n);
 	if (n < 0 || !expand(&packed, &plain)) {
-		ret = lab_fail(LAB_CANNOT, NULL, "cannot decompress the module %s", path_base(path));
+		ret = lab_fail(LAB_CANNOT, NULL, "cannot decompress the module %s",
+			       path_base(path));
 	} else {
 		FILE *f;
 
@@ -246,13 +263,15 @@ static enum lab_exit copy_data(struct archive *in, struct archive *disk, const c
 		if (archive_write_data_block(disk, block, n, offset) < ARCHIVE_OK)
 			return write_failed(path, archive_errno(disk));
 	if (r != ARCHIVE_EOF)
-		return lab_fail(LAB_CANNOT, NULL, "cannot unpack %s: %s", path, archive_error_string(in));
+		return lab_fail(LAB_CANNOT, NULL, "cannot unpack %s: %s", path,
+				archive_error_string(in));
 	if (archive_write_finish_entry(disk) < ARCHIVE_WARN)
 		return write_failed(path, archive_errno(disk));
 	return LAB_OK;
 }
 
-static enum lab_exit unpack_entry(struct archive *in, struct archive_entry *e, struct archive *disk, const char *path)
+static enum lab_exit unpack_entry(struct archive *in, struct archive_entry *e, struct archive *disk,
+				  const char *path)
 {
 	mode_t type = archive_entry_filetype(e);
 
@@ -296,9 +315,10 @@ enum lab_exit unpack_deb(const struct deb *deb, const char *file, const struct d
 	if (archive_read_open_fd(in, p.out_fd, 65536) != ARCHIVE_OK)
 		r = ARCHIVE_FATAL;
 	else
-		while (!ret && (r = archive_read_next_header(in, &e)) >= ARCHIVE_WARN && r != ARCHIVE_EOF) {
-			_cleanup_free_ char *to = unpack_place(deb->package, archive_entry_pathname(e),
-							       set->release, arch);
+		while (!ret && (r = archive_read_next_header(in, &e)) >= ARCHIVE_WARN &&
+		       r != ARCHIVE_EOF) {
+			_cleanup_free_ char *to = unpack_place(
+				deb->package, archive_entry_pathname(e), set->release, arch);
 			_cleanup_free_ char *path = to ? xasprintf("%s/%s", dir, to) : NULL;
 
 			if (lab_interrupted())
@@ -307,7 +327,8 @@ enum lab_exit unpack_deb(const struct deb *deb, const char *file, const struct d
 				ret = unpack_entry(in, e, disk, path);
 		}
 	if (!ret && r != ARCHIVE_EOF)
-		ret = lab_fail(LAB_CANNOT, NULL, "cannot unpack %s: %s", file, archive_error_string(in));
+		ret = lab_fail(LAB_CANNOT, NULL, "cannot unpack %s: %s", file,
+			       archive_error_string(in));
 	archive_write_free(disk);
 	archive_read_free(in);
 	if (ret)
@@ -315,7 +336,8 @@ enum lab_exit unpack_deb(const struct deb *deb, const char *file, const struct d
 	else
 		let_end(&p);
 	if (!ret && p.status)
-		ret = lab_fail(LAB_CANNOT, NULL, "cannot unpack %s: dpkg-deb ended with status %d", file, p.status);
+		ret = lab_fail(LAB_CANNOT, NULL, "cannot unpack %s: dpkg-deb ended with status %d",
+			       file, p.status);
 	proc_free(&p);
 	return ret;
 }
@@ -372,7 +394,35 @@ static int rewrite_variables(const char *path)
 	return err;
 }
 
-/* Debian's header directory has two lines with absolute paths, of which the second is not always there. */
+/*
+ * W=1 runs kernel-doc on every source. It wants a module of the full perl, only to print its usage;
+ * a minimal system has perl-base.
+ */
+static int rewrite_kernel_doc(const char *path)
+{
+	struct buf b = {};
+	int err = file_read(path, &b);
+
+	if (err == -ENOENT)
+		return 0;
+	if (!err) {
+		_cleanup_free_ char *new =
+			str_replace(b.s, "\nuse Pod::Usage qw/pod2usage/;\n",
+				    "\nsub pod2usage { die \"kernel-doc: wrong usage\\n\"; }\n");
+
+		if (strcmp(new, b.s))
+			err = file_write(path, new, strlen(new));
+		if (!err && chmod(path, 0755))
+			err = -errno;
+	}
+	buf_free(&b);
+	return err;
+}
+
+/*
+ * Debian's header directory has two lines with absolute paths, of which the second is not always
+ * there.
+ */
 static int rewrite_makefile(const char *path)
 {
 	static const char here[] = "$(dir $(lastword $(MAKEFILE_LIST)))";
@@ -387,7 +437,8 @@ static int rewrite_makefile(const char *path)
 		if (str_starts(line, "KBUILD_OUTPUT="))
 			buf_printf(&out, "KBUILD_OUTPUT := $(abspath %s)\n", here);
 		else if (str_starts(line, "include /usr/src/"))
-			buf_printf(&out, "include %s../%s\n", here, line + strlen("include /usr/src/"));
+			buf_printf(&out, "include %s../%s\n", here,
+				   line + strlen("include /usr/src/"));
 		else
 			buf_printf(&out, "%s\n", line);
 	}
@@ -401,8 +452,8 @@ static int rewrite_makefile(const char *path)
 
 /* Wrapping the tools: nftw() has no context */
 static struct {
-	const char *dir;	/* the kernel directory */
-	const char *loader;	/* file name of the suite's ld.so */
+	const char *dir;    /* the kernel directory */
+	const char *loader; /* file name of the suite's ld.so */
 	int err;
 } wrap;
 
@@ -418,9 +469,10 @@ static bool is_program(const char *path, const struct stat *st)
 }
 
 /*
- * TOOL becomes a script that starts .TOOL.elf with the suite's own loader and libraries. It finds them
- * relative to itself: the cache may be moved, and scripts/ is reached over symlinks, which the kernel
- * resolves before it goes up. Some of these tools start others by their own name, hence --argv0.
+ * TOOL becomes a script that starts .TOOL.elf with the suite's own loader and libraries. It finds
+ * them relative to itself: the cache may be moved, and scripts/ is reached over symlinks, which the
+ * kernel resolves before it goes up. Some of these tools start others by their own name, hence
+ * --argv0.
  */
 static int wrap_tool(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -434,12 +486,13 @@ static int wrap_tool(const char *path, const struct stat *st, int type, struct F
 	elf = xasprintf("%.*s.%s.elf", (int)(path_base(path) - path), path, path_base(path));
 	for (const char *s = strchr(path + strlen(wrap.dir) + 1, '/'); s; s = strchr(s + 1, '/'))
 		buf_puts(&up, "../");
-	buf_printf(&script,
-		   "#!/bin/sh\n"
-		   "# starts %s with the C library it was built for\n"
-		   "d=${0%%/*}\n"
-		   "exec \"$d/%shost/lib/%s\" --argv0 \"$0\" --library-path \"$d/%shost/lib\" \"$d/.%s.elf\" \"$@\"\n",
-		   path_base(path), up.s, wrap.loader, up.s, path_base(path));
+	buf_printf(
+		&script,
+		"#!/bin/sh\n"
+		"# starts %s with the C library it was built for\n"
+		"d=${0%%/*}\n"
+		"exec \"$d/%shost/lib/%s\" --argv0 \"$0\" --library-path \"$d/%shost/lib\" \"$d/.%s.elf\" \"$@\"\n",
+		path_base(path), up.s, wrap.loader, up.s, path_base(path));
 	if (rename(path, elf))
 		wrap.err = -errno;
 	else
@@ -481,7 +534,8 @@ static enum lab_exit wrap_tools(const char *dir)
 	_cleanup_free_ char *kbuild = kbuild_dir(dir);
 
 	if (!loader || !kbuild)
-		return lab_fail(LAB_CANNOT, NULL, "the packages fetched hold no %s", loader ? "kbuild" : "C library");
+		return lab_fail(LAB_CANNOT, NULL, "the packages fetched hold no %s",
+				loader ? "kbuild" : "C library");
 	wrap.dir = dir;
 	wrap.loader = loader;
 	wrap.err = 0;
@@ -503,9 +557,13 @@ bool unpack_tools_start(const char *dir)
 
 		if (access(tool, X_OK))
 			continue;
-		/* without arguments they print how to use them; the dynamic loader speaks before they do */
-		ok = !proc_run(&p) && !(p.err.s && (strstr(p.err.s, "GLIBC_") ||
-						   strstr(p.err.s, "error while loading shared libraries")));
+		/*
+		 * without arguments they print how to use them; the dynamic loader speaks before
+		 * they do
+		 */
+		ok = !proc_run(&p) &&
+		     !(p.err.s && (strstr(p.err.s, "GLIBC_") ||
+				   strstr(p.err.s, "error while loading shared libraries")));
 		if (!ok)
 			lab_verbose("%s: %s", tool, p.err.s ?: "");
 		proc_free(&p);
@@ -519,6 +577,8 @@ enum lab_exit unpack_finish(const struct deb_set *set, const struct arch *arch, 
 	_cleanup_free_ char *makefile = xasprintf("%s/Makefile", kdir);
 	_cleanup_free_ char *variables = xasprintf("%s/.kernelvariables", kdir);
 	_cleanup_free_ char *auto_conf = xasprintf("%s/include/config/auto.conf", kdir);
+	_cleanup_free_ char *kbuild = kbuild_dir(dir);
+	_cleanup_free_ char *kernel_doc = xasprintf("%s/scripts/kernel-doc", kbuild ?: dir);
 	_cleanup_free_ char *packed = xasprintf("%s/vmlinuz", dir);
 	_cleanup_free_ char *image = xasprintf("%s/image", dir);
 	_cleanup_free_ char *config = xasprintf("%s/config", dir);
@@ -530,14 +590,18 @@ enum lab_exit unpack_finish(const struct deb_set *set, const struct arch *arch, 
 
 	for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
 		if (access(needed[i], R_OK))
-			return lab_fail(LAB_CANNOT, "this is a case for a bug report: its packages are built in a new way",
-					"the packages of %s %s hold no %s", set->suite, set->version,
-					needed[i] + strlen(dir) + 1);
+			return lab_fail(
+				LAB_CANNOT,
+				"this is a case for a bug report: its packages are built in a new way",
+				"the packages of %s %s hold no %s", set->suite, set->version,
+				needed[i] + strlen(dir) + 1);
 	err = rewrite_makefile(makefile);
 	if (!err)
 		err = drop_lines(auto_conf, is_btf_option, NULL);
 	if (!err && !access(variables, R_OK))
 		err = rewrite_variables(variables);
+	if (!err)
+		err = rewrite_kernel_doc(kernel_doc);
 	if (err)
 		return write_failed(kdir, -err);
 	/* Debian's is one line that says where the real one is */
@@ -593,7 +657,8 @@ static int make_variant(const char *kdir, const char *to, const struct kernel_cc
 		_cleanup_free_ char *target = xasprintf("../%s/%s", path_base(kdir), e->d_name);
 		_cleanup_free_ char *link = xasprintf("%s/%s", to, e->d_name);
 
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, "include"))
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+		    !strcmp(e->d_name, "include"))
 			continue;
 		if (symlink(target, link))
 			err = -errno;

@@ -62,10 +62,12 @@ static int group_setup(void **state)
 	*state = dir;
 	setenv("CDEVLAB_CACHE", dir, 1);
 	uname(&u);
-	ini = xasprintf("[arch]\nname = amd64\nmachine = %s\nkbuild = x86\ntriplet = x86_64-linux-gnu\n"
-			"image = pvh-elf\nbuilt_image = arch/x86/boot/bzImage\nqemu = q\nqemu_package = q\n"
-			"qemu_machine = q35\ncpu = max\ncpu_exact = qemu64\nconsole = ttyS0\n"
-			"append = a\nappend_exact = b\n", u.machine);
+	ini = xasprintf(
+		"[arch]\nname = amd64\nmachine = %s\nkbuild = x86\ntriplet = x86_64-linux-gnu\n"
+		"image = pvh-elf\nbuilt_image = arch/x86/boot/bzImage\nqemu = q\nqemu_package = q\n"
+		"qemu_machine = q35\ncpu = max\ncpu_exact = qemu64\nconsole = ttyS0\n"
+		"append = a\nappend_exact = b\n",
+		u.machine);
 	put_text("arch/one.ini", ini);
 	arch_dir = at("arch");
 	return arch_load(arch_dir) ? -1 : 0;
@@ -96,8 +98,18 @@ static void an_architecture_without_a_value_or_with_an_unknown_key_is_refused(vo
 static void a_name_that_is_no_kernel_is_a_usage_error(void **state)
 {
 	static const char *const names[] = {
-		"", "foo", "foo:bar", "debian", "debian:", "debian:/amd64", "debian:woody", "debian:bookworm/pdp11",
-		"debian:bookworm/", "dir:", "hosts", "host:",
+		"",
+		"foo",
+		"foo:bar",
+		"debian",
+		"debian:",
+		"debian:/amd64",
+		"debian:woody",
+		"debian:bookworm/pdp11",
+		"debian:bookworm/",
+		"dir:",
+		"hosts",
+		"host:",
 	};
 
 	(void)state;
@@ -141,13 +153,15 @@ static void sources_are_read_in_both_formats(void **state)
 	struct apt_sources s = {};
 
 	(void)state;
-	apt_sources_parse(&s,
-			  "# deb http://no/debian bookworm main\n"
-			  "deb http://one/debian/ bookworm main contrib # comment\n"
-			  "deb-src http://no/debian bookworm main\n"
-			  "deb [ arch=amd64 signed-by=/k.gpg ] http://two/debian-security bookworm-security main\n"
-			  "deb http://no/debian bookworm contrib\n"
-			  "deb cdrom:\n", false);
+	apt_sources_parse(
+		&s,
+		"# deb http://no/debian bookworm main\n"
+		"deb http://one/debian/ bookworm main contrib # comment\n"
+		"deb-src http://no/debian bookworm main\n"
+		"deb [ arch=amd64 signed-by=/k.gpg ] http://two/debian-security bookworm-security main\n"
+		"deb http://no/debian bookworm contrib\n"
+		"deb cdrom:\n",
+		false);
 	assert_int_equal(s.n, 2);
 	assert_string_equal(s.v[0].uri, "http://one/debian");
 	assert_string_equal(s.v[0].suite, "bookworm");
@@ -155,23 +169,25 @@ static void sources_are_read_in_both_formats(void **state)
 	assert_string_equal(s.v[1].signed_by, "/k.gpg");
 	apt_sources_free(&s);
 
-	apt_sources_parse(&s,
-			  "Types: deb deb-src\n"
-			  "# a comment inside\n"
-			  "URIs: http://one/debian/\n"
-			  "  http://other/debian\n"
-			  "Suites: trixie\n"
-			  " trixie-updates\n"
-			  "Components: main\n"
-			  "Signed-By:\n"
-			  " -----BEGIN PGP PUBLIC KEY BLOCK-----\n"
-			  " .\n"
-			  " abc\n"
-			  "\n"
-			  "Types: deb\nEnabled: no\nURIs: http://no\nSuites: trixie\nComponents: main\n"
-			  " \n"
-			  "types: deb\nURIs: http://three\nSuites: trixie-security\nComponents: main\n"
-			  "Signed-By: /k.pgp", true);
+	apt_sources_parse(
+		&s,
+		"Types: deb deb-src\n"
+		"# a comment inside\n"
+		"URIs: http://one/debian/\n"
+		"  http://other/debian\n"
+		"Suites: trixie\n"
+		" trixie-updates\n"
+		"Components: main\n"
+		"Signed-By:\n"
+		" -----BEGIN PGP PUBLIC KEY BLOCK-----\n"
+		" .\n"
+		" abc\n"
+		"\n"
+		"Types: deb\nEnabled: no\nURIs: http://no\nSuites: trixie\nComponents: main\n"
+		" \n"
+		"types: deb\nURIs: http://three\nSuites: trixie-security\nComponents: main\n"
+		"Signed-By: /k.pgp",
+		true);
 	assert_int_equal(s.n, 5);
 	assert_string_equal(s.v[1].suite, "trixie-updates");
 	assert_string_equal(s.v[2].uri, "http://other/debian");
@@ -197,7 +213,8 @@ static void the_debian_archive_is_told_from_other_vendors(void **state)
 	assert_string_equal(apt_sources_pick(&s, false)->uri, "http://mirror/pub/debian");
 	assert_string_equal(apt_sources_pick(&s, true)->uri, "http://mirror/debian-security");
 	apt_sources_free(&s);
-	apt_sources_parse(&s, "deb [signed-by=/k/vendor.gpg] http://vendor/debian bookworm main\n", false);
+	apt_sources_parse(&s, "deb [signed-by=/k/vendor.gpg] http://vendor/debian bookworm main\n",
+			  false);
 	assert_null(apt_sources_pick(&s, false));
 	apt_sources_free(&s);
 }
@@ -209,7 +226,8 @@ static void sources_of_a_machine_are_found_in_all_its_files(void **state)
 	(void)state;
 	put_text("apt/sources.list", "deb http://a/debian bookworm main\n");
 	put_text("apt/sources.list.d/b.list", "deb http://b/debian bookworm main\n");
-	put_text("apt/sources.list.d/c.sources", "Types: deb\nURIs: http://c\nSuites: sid\nComponents: main\n");
+	put_text("apt/sources.list.d/c.sources",
+		 "Types: deb\nURIs: http://c\nSuites: sid\nComponents: main\n");
 	put_text("apt/sources.list.d/d.list.disabled", "deb http://d/debian bookworm main\n");
 	{
 		_cleanup_free_ char *path = at("apt"), *none = at("none");
@@ -223,17 +241,34 @@ static void sources_of_a_machine_are_found_in_all_its_files(void **state)
 	apt_sources_free(&s);
 }
 
-static const char sum[] = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"; /* of "test" */
+static const char sum[] =
+	"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"; /* of "test" */
 
 static void a_list_of_packages_comes_back_as_it_was_written(void **state)
 {
 	struct deb v[] = {
-		{.package = "linux-image-1", .version = "1-1~x", .file = "a_1%7ex.deb", .uri = "http://a/b?c",
-		 .size = 5000000000LL, .installed = 7},
-		{.package = "libc6", .version = "2", .file = "c.deb", .uri = "file:///c", .size = 1},
+		{.package = "linux-image-1",
+		 .version = "1-1~x",
+		 .file = "a_1%7ex.deb",
+		 .uri = "http://a/b?c",
+		 .size = 5000000000LL,
+		 .installed = 7},
+		{.package = "libc6",
+		 .version = "2",
+		 .file = "c.deb",
+		 .uri = "file:///c",
+		 .size = 1},
 	};
-	struct deb_set in = {.suite = "s", .arch = "a", .when = "w", .release = "1", .version = "1-1~x",
-			     .needs_libc = "2.38", .with_libs = true, .v = v, .n = 2}, out;
+	struct deb_set in = {.suite = "s",
+			     .arch = "a",
+			     .when = "w",
+			     .release = "1",
+			     .version = "1-1~x",
+			     .needs_libc = "2.38",
+			     .with_libs = true,
+			     .v = v,
+			     .n = 2},
+		       out;
 	_cleanup_free_ char *path = at("lock.json");
 
 	(void)state;
@@ -256,9 +291,17 @@ static void a_list_of_packages_comes_back_as_it_was_written(void **state)
 static void a_damaged_list_of_packages_is_noticed(void **state)
 {
 	_cleanup_free_ char *path = at("lock.json");
-	struct deb v = {.package = "p", .version = "1", .file = "../../etc/x", .uri = "u", .size = 1};
-	struct deb_set set = {.suite = "s", .arch = "a", .when = "w", .release = "1", .version = "1",
-			      .needs_libc = "2", .v = &v, .n = 1}, out;
+	struct deb v = {
+		.package = "p", .version = "1", .file = "../../etc/x", .uri = "u", .size = 1};
+	struct deb_set set = {.suite = "s",
+			      .arch = "a",
+			      .when = "w",
+			      .release = "1",
+			      .version = "1",
+			      .needs_libc = "2",
+			      .v = &v,
+			      .n = 1},
+		       out;
 	struct buf b = {};
 
 	(void)state;
@@ -308,23 +351,28 @@ static void only_what_is_needed_of_a_package_is_kept(void **state)
 		{"linux-image-6-x", "./boot/config-6-x", "config"},
 		{"linux-base-6-x", "./usr/lib/modules/6-x/config", "config"},
 		{"linux-image-6-x", "./boot/vmlinuz-6-y", NULL},
-		{"linux-image-6-x", "./" K "drivers/virtio/virtio.ko", K "drivers/virtio/virtio.ko"},
+		{"linux-image-6-x", "./" K "drivers/virtio/virtio.ko",
+		 K "drivers/virtio/virtio.ko"},
 		{"linux-modules-6-x", "./usr/" K "net/9p/9pnet.ko.xz", K "net/9p/9pnet.ko.xz"},
 		{"linux-image-6-x", "./" K "drivers/gpu/drm/drm.ko", NULL},
 		{"linux-image-6-x", "./usr/share/doc/x", NULL},
-		{"linux-headers-6-x", "./usr/src/linux-headers-6-x/Makefile", "usr/src/linux-headers-6-x/Makefile"},
+		{"linux-headers-6-x", "./usr/src/linux-headers-6-x/Makefile",
+		 "usr/src/linux-headers-6-x/Makefile"},
 		{"linux-headers-6-x", "./usr/src/linux-headers-6-x/vmlinux", NULL},
 		{"linux-headers-6-x", "./lib/modules/6-x/build", NULL},
 		{"linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/x86/Makefile",
 		 "usr/src/linux-headers-6-common/arch/x86/Makefile"},
-		{"linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/mips/Makefile", NULL},
+		{"linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/mips/Makefile",
+		 NULL},
 		{"linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/Kconfig",
 		 "usr/src/linux-headers-6-common/arch/Kconfig"},
 		{"linux-headers-6-common", "./usr/src/../../x", NULL},
-		{"linux-kbuild-6", "./usr/lib/linux-kbuild-6/scripts/x", "usr/lib/linux-kbuild-6/scripts/x"},
+		{"linux-kbuild-6", "./usr/lib/linux-kbuild-6/scripts/x",
+		 "usr/lib/linux-kbuild-6/scripts/x"},
 		{"linux-kbuild-6", "./usr/src/linux-kbuild-6", NULL},
 		{"libc6", "./usr/lib/x86_64-linux-gnu/libc.so.6", "host/lib/libc.so.6"},
-		{"libc6", "./lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "host/lib/ld-linux-x86-64.so.2"},
+		{"libc6", "./lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+		 "host/lib/ld-linux-x86-64.so.2"},
 		{"libc6", "./usr/lib/x86_64-linux-gnu/gconv/libc.so", NULL},
 		{"libc6", "./usr/lib64/ld-linux-x86-64.so.2", NULL},
 		{"libelf1", "./usr/lib/x86_64-linux-gnu/libelf.so.1", "host/lib/libelf.so.1"},
@@ -332,7 +380,8 @@ static void only_what_is_needed_of_a_package_is_kept(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_free_ char *to = unpack_place(cases[i].package, cases[i].path, "6-x", arch_at(0));
+		_cleanup_free_ char *to =
+			unpack_place(cases[i].package, cases[i].path, "6-x", arch_at(0));
 
 		if (cases[i].to && to)
 			assert_string_equal(to, cases[i].to);
@@ -352,8 +401,11 @@ static struct buf make_elf(size_t n, const char *note_name)
 		uint64_t entry;
 	} e = {
 		.eh = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-		       .e_phoff = sizeof(e.eh), .e_phnum = 1, .e_phentsize = sizeof(e.ph)},
-		.ph = {.p_type = PT_NOTE, .p_offset = sizeof(e.eh) + sizeof(e.ph),
+		       .e_phoff = sizeof(e.eh),
+		       .e_phnum = 1,
+		       .e_phentsize = sizeof(e.ph)},
+		.ph = {.p_type = PT_NOTE,
+		       .p_offset = sizeof(e.eh) + sizeof(e.ph),
 		       .p_filesz = sizeof(e.nh) + 4 + 8},
 		.nh = {.n_namesz = 4, .n_descsz = 8, .n_type = 18},
 	};
@@ -374,7 +426,8 @@ static la_ssize_t pack_more(struct archive *a, void *ctx, const void *p, size_t 
 }
 
 /* A bzImage as the kernel's build makes it: the unpacked size follows the payload, but for gzip. */
-static struct buf make_bzimage(const struct buf *elf, int (*add_filter)(struct archive *a), bool gzip)
+static struct buf make_bzimage(const struct buf *elf, int (*add_filter)(struct archive *a),
+			       bool gzip)
 {
 	struct archive_entry *e = archive_entry_new();
 	struct archive *a = archive_write_new();
@@ -464,8 +517,14 @@ static void a_bzimage_that_cannot_be_opened_boots_as_it_is(void **state)
 static void a_built_tree_is_a_kernel_and_each_missing_piece_is_an_error(void **state)
 {
 	static const char *const files[] = {
-		"Makefile", ".config", "include/config/auto.conf", "include/config/kernel.release",
-		"include/generated/autoconf.h", "scripts/mod/modpost", "Module.symvers", "arch/x86/boot/bzImage",
+		"Makefile",
+		".config",
+		"include/config/auto.conf",
+		"include/config/kernel.release",
+		"include/generated/autoconf.h",
+		"scripts/mod/modpost",
+		"Module.symvers",
+		"arch/x86/boot/bzImage",
 	};
 	_cleanup_free_ char *spec = xasprintf("dir:%s/tree", dir);
 	struct buf elf = make_elf(5000, "Xen");
@@ -480,8 +539,10 @@ static void a_built_tree_is_a_kernel_and_each_missing_piece_is_an_error(void **s
 			assert_int_equal(kernel_get(spec, false, &k), LAB_CANNOT);
 		put_text(name, "x\n");
 	}
-	assert_int_equal(kernel_get(spec, false, &k), LAB_CANNOT); /* a configuration for nothing we know */
-	put_text("tree/.config", "#\n#\n# Linux/x86 6.1.2 Kernel Configuration\n#\nCONFIG_64BIT=y\nCONFIG_A=m\n"
+	assert_int_equal(kernel_get(spec, false, &k),
+			 LAB_CANNOT); /* a configuration for nothing we know */
+	put_text("tree/.config",
+		 "#\n#\n# Linux/x86 6.1.2 Kernel Configuration\n#\nCONFIG_64BIT=y\nCONFIG_A=m\n"
 		 "CONFIG_GCC_VERSION=10100\n# CONFIG_B is not set\nCONFIG_S=\"text\"\n");
 	put_text("tree/include/config/kernel.release", "6.1.2-mine\n");
 	put("tree/arch/x86/boot/bzImage", elf.s, elf.n);
@@ -506,7 +567,8 @@ static void a_built_tree_is_a_kernel_and_each_missing_piece_is_an_error(void **s
 
 static void an_older_compiler_gets_headers_without_what_it_lacks(void **state)
 {
-	_cleanup_free_ char *kdir = at("src/linux-headers-6"), *same = NULL, *older = NULL, *again = NULL;
+	_cleanup_free_ char *kdir = at("src/linux-headers-6"), *same = NULL, *older = NULL,
+			    *again = NULL;
 	_cleanup_free_ char *conf = NULL, *header = NULL, *makefile = NULL;
 	struct kernel_cc cc = {.own_version = 140200, .version = 120200};
 	struct buf b = {};
