@@ -282,7 +282,7 @@ CLAIM(read_tail, "read.tail", NEED_DATA,
 {
 	unsigned char ref[512], got[64], *half = (unsigned char *)unmapped_page() - 8;
 	int fd = dev_open(MODE_ANY);
-	size_t len;
+	size_t len, want;
 	long ret;
 
 	if (facts->mode == O_WRONLY)
@@ -309,8 +309,10 @@ CLAIM(read_tail, "read.tail", NEED_DATA,
 		EXPECT_EQ(dev_seek(fd, 0, SEEK_CUR), ret);
 	if (memcmp(half, ref, ret))
 		SKIP("the content differs from one reading to the next");
+	/* a stream shorter than that goes on to its end */
+	want = len - ret < 16 ? len - ret : 16;
 	len = read_stream(fd, got, 16);
-	if (len < 16 || memcmp(got, ref + ret, 16)) {
+	if (len < want || memcmp(got, ref + ret, want)) {
 		if (facts->positioned)
 			test_fail(__FILE__, __LINE__,
 				  "the next read does not go on at byte %ld", ret);
