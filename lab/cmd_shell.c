@@ -10,7 +10,6 @@ static const char help[] =
 	"`exit` or `poweroff -f` ends it.\n";
 
 #define BUSYBOX "/bin/busybox"
-#define SHELL_TIMEOUT_S 86400
 
 int cmd_shell(int argc, char **argv)
 {
@@ -40,8 +39,6 @@ int cmd_shell(int argc, char **argv)
 	if (!ret) {
 		b.vm.shell = true;
 		b.vm.label = t.d[0].name;
-		if (!b.vm.timeout_s)
-			b.vm.timeout_s = SHELL_TIMEOUT_S;
 		boot_add_file(&b, BUSYBOX, BUSYBOX);
 		for (size_t m = 0; m < t.built[0].n; m++) {
 			boot_add_module(&b, &t.built[0], &t.built[0].modules[m]);
