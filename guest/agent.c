@@ -41,14 +41,14 @@
 #include "harness.h"
 #include "protocol.h"
 
-#define PORT_WAIT_MS	5000
-#define PORT_QUEUE	128	/* QEMU's virtio-serial queue */
-#define SWEEP_MS	20	/* between two looks at processes that are dying */
-#define MAX_STUCK	64
+#define PORT_WAIT_MS 5000
+#define PORT_QUEUE   128 /* QEMU's virtio-serial queue */
+#define SWEEP_MS     20	 /* between two looks at processes that are dying */
+#define MAX_STUCK    64
 
-#define KLOG_CONSOLE_LEVEL	8	/* SYSLOG_ACTION_CONSOLE_LEVEL */
-#define KLOG_EVERYTHING		8
-#define PF_KTHREAD		0x00200000
+#define KLOG_CONSOLE_LEVEL 8 /* SYSLOG_ACTION_CONSOLE_LEVEL */
+#define KLOG_EVERYTHING	   8
+#define PF_KTHREAD	   0x00200000
 
 /* One instruction of the plan. */
 struct instruction {
@@ -60,7 +60,7 @@ struct instruction {
 struct stream {
 	int fd;
 	size_t len;
-	char line[PROTOCOL_LINE];	/* with its prefix; the last byte is kept for the newline */
+	char line[PROTOCOL_LINE]; /* with its prefix; the last byte is kept for the newline */
 };
 
 struct job {
@@ -80,7 +80,7 @@ static struct {
 
 static struct instruction *plan;
 static int plan_len;
-static int child_fd = -1;	/* signalfd for SIGCHLD */
+static int child_fd = -1; /* signalfd for SIGCHLD */
 
 /* Given up: they sit in the kernel and no later job is to be blamed for them. */
 static pid_t stuck[MAX_STUCK];
@@ -383,7 +383,7 @@ struct node {
 static struct node_list {
 	struct node *node;
 	size_t n;
-} *walking;
+} * walking;
 
 static int node_visit(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -993,6 +993,7 @@ int main(int argc, char **argv)
 		return sections_main(argc, argv);
 	if (getpid() == 1)
 		init_main();
-	fprintf(stderr, "%s: to be called as insmod, rmmod or sections, or as the first process\n", name);
+	fprintf(stderr, "%s: to be called as insmod, rmmod or sections, or as the first process\n",
+		name);
 	return 2;
 }

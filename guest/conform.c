@@ -31,11 +31,11 @@
 #include "protocol.h"
 
 /* A waiting call is ended after this time, ... */
-#define TICK_MS		60
+#define TICK_MS 60
 /* ... and a call that was interrupted sooner is made again: the tick was due by chance. */
-#define TICK_CHANCE_MS	30
+#define TICK_CHANCE_MS 30
 
-#define CYCLES_DEFAULT	100
+#define CYCLES_DEFAULT 100
 
 /* A driver without ioctls, or one whose header the host does not know, has these. */
 __attribute__((weak)) const struct uapi_ioctl uapi_ioctls[1];
@@ -348,7 +348,7 @@ bool await_data(int fd)
 	long long until = now_ms() + 2000;
 
 	if (!facts->has_poll)
-		return true;	/* nothing to ask; the event is there when its command has ended */
+		return true; /* nothing to ask; the event is there when its command has ended */
 	do {
 		if (ready_now(fd))
 			return true;
@@ -460,9 +460,9 @@ static void find_facts(void)
 	/*
 	 * /dev/null, zero, full: write_null() counts and returns, by design (drivers/char/mem.c).
 	 */
-	facts->discards = !stat(test_node(), &st) && major(st.st_rdev) == 1 &&
-			  (minor(st.st_rdev) == 3 || minor(st.st_rdev) == 5 ||
-			   minor(st.st_rdev) == 7);
+	facts->discards =
+		!stat(test_node(), &st) && major(st.st_rdev) == 1 &&
+		(minor(st.st_rdev) == 3 || minor(st.st_rdev) == 5 || minor(st.st_rdev) == 7);
 out:
 	facts->known = true;
 }
@@ -498,8 +498,7 @@ void claim_begin(unsigned int needs)
 	if (!(needs & ~NEED_MODULE))
 		return;
 	if (facts->mode < 0)
-		SKIP("%s cannot be opened: %s", test_node(),
-		     errno_name(facts->open_err[O_RDONLY]));
+		SKIP("%s cannot be opened: %s", test_node(), errno_name(facts->open_err[O_RDONLY]));
 	if (needs & NEED_TWO && facts->exclusive)
 		SKIP("one open at a time");
 	if (needs & (NEED_READ | NEED_DATA | NEED_WAIT) && facts->read == READ_NOT_OFFERED)
@@ -709,7 +708,8 @@ static int after_exec(const char *what)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: %s [--node PATH] [--filter TEXT] [--list] [--cycles N] [--conf FILE]\n"
+	fprintf(to,
+		"usage: %s [--node PATH] [--filter TEXT] [--list] [--cycles N] [--conf FILE]\n"
 		"  --node PATH    the node under test, instead of the module's nodes\n"
 		"  --filter TEXT  only the claims whose id or sentence contains TEXT\n"
 		"  --list         print every claim's id and sentence, run none\n"
@@ -727,7 +727,7 @@ int main(int argc, char **argv)
 		{ "list", no_argument, NULL, 'l' },
 		{ "cycles", required_argument, NULL, 'c' },
 		{ "conf", required_argument, NULL, 'o' },
-		{ "works", required_argument, NULL, 'w' },	/* for open.exec alone */
+		{ "works", required_argument, NULL, 'w' }, /* for open.exec alone */
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};

@@ -30,41 +30,41 @@ struct uapi_ioctl {
 extern const struct uapi_ioctl uapi_ioctls[];
 extern const unsigned int uapi_n_ioctls;
 
-#define NEED_NODE	0x001	/* a node that can be opened */
-#define NEED_READ	0x002	/* read is offered, in a mode that opens */
-#define NEED_WRITE	0x004	/* write is offered */
-#define NEED_DATA	0x008	/* a read returns data now, without an event */
-#define NEED_POS	0x010	/* lseek moves the position */
-#define NEED_SIZE	0x020	/* SEEK_END gives a size above 0 */
-#define NEED_TWO	0x040	/* two opens at once */
-#define NEED_IOCTL	0x080	/* known ioctls */
-#define NEED_POLL	0x100	/* a poll operation of its own */
-#define NEED_WAIT	0x200	/* reads wait for data */
-#define NEED_EVENT	0x400	/* a command that makes the node readable */
-#define NEED_MODULE	0x800	/* the module can be unloaded and loaded */
+#define NEED_NODE   0x001 /* a node that can be opened */
+#define NEED_READ   0x002 /* read is offered, in a mode that opens */
+#define NEED_WRITE  0x004 /* write is offered */
+#define NEED_DATA   0x008 /* a read returns data now, without an event */
+#define NEED_POS    0x010 /* lseek moves the position */
+#define NEED_SIZE   0x020 /* SEEK_END gives a size above 0 */
+#define NEED_TWO    0x040 /* two opens at once */
+#define NEED_IOCTL  0x080 /* known ioctls */
+#define NEED_POLL   0x100 /* a poll operation of its own */
+#define NEED_WAIT   0x200 /* reads wait for data */
+#define NEED_EVENT  0x400 /* a command that makes the node readable */
+#define NEED_MODULE 0x800 /* the module can be unloaded and loaded */
 
 /* Generous: it is for calls that hang, and a host may be busy. */
-#define CLAIM_TIMEOUT	20
+#define CLAIM_TIMEOUT 20
 
 /*
  * Each file of claims says CLAIM_ORDER, 201 and up, so that the order does not depend on the
  * linker's.
  */
 
-#define CLAIM(func, id, needs, sentence)					\
-	static void func(void);							\
-	static void func##_claim(void)						\
-	{									\
-		claim_begin(needs);						\
-		func();								\
-	}									\
-	static struct test_case func##_case = {					\
-		.name = id ": " sentence, .run = func##_claim,			\
-		.timeout_s = CLAIM_TIMEOUT };					\
-	static void __attribute__((constructor(CLAIM_ORDER))) func##_reg(void)	\
-	{									\
-		test_register(&func##_case);					\
-	}									\
+#define CLAIM(func, id, needs, sentence)                                       \
+	static void func(void);                                                \
+	static void func##_claim(void)                                         \
+	{                                                                      \
+		claim_begin(needs);                                            \
+		func();                                                        \
+	}                                                                      \
+	static struct test_case func##_case = { .name = id ": " sentence,      \
+						.run = func##_claim,           \
+						.timeout_s = CLAIM_TIMEOUT };  \
+	static void __attribute__((constructor(CLAIM_ORDER))) func##_reg(void) \
+	{                                                                      \
+		test_register(&func##_case);                                   \
+	}                                                                      \
 	static void func(void)
 
 /* What a read of the freshly opened device does. */
@@ -72,31 +72,31 @@ enum read_kind {
 	READ_NOT_OFFERED,
 	READ_DATA,
 	READ_EOF,
-	READ_WAITS,		/* -EAGAIN when non-blocking */
-	READ_BLOCKS,		/* waits although O_NONBLOCK is set */
+	READ_WAITS,  /* -EAGAIN when non-blocking */
+	READ_BLOCKS, /* waits although O_NONBLOCK is set */
 	READ_FAILS,
 };
 
 /* What the first claim of a run found out about the device; the others decide their needs by it. */
 struct facts {
 	bool known;
-	int open_err[3];	/* by access mode: 0 or errno */
-	int mode;		/* the best of them, or -1 */
-	bool exclusive;		/* a second open is refused */
+	int open_err[3]; /* by access mode: 0 or errno */
+	int mode;	 /* the best of them, or -1 */
+	bool exclusive;	 /* a second open is refused */
 	enum read_kind read;
-	int read_err;		/* of READ_FAILS */
-	bool writes;		/* write is offered */
-	bool discards;		/* the kernel's own sinks, which never look at what is written */
+	int read_err;  /* of READ_FAILS */
+	bool writes;   /* write is offered */
+	bool discards; /* the kernel's own sinks, which never look at what is written */
 	bool positioned;
-	off_t size;		/* from SEEK_END; 0: none */
+	off_t size; /* from SEEK_END; 0: none */
 	bool has_poll;
-	bool unclean;		/* module.clean failed: module.leak would only repeat it */
+	bool unclean; /* module.clean failed: module.leak would only repeat it */
 	unsigned int unload_errno;
 };
 extern struct facts *facts;
 
 /* CONFORM_DIR/MODULE.conf. */
-#define CONF_MAX	64
+#define CONF_MAX 64
 struct conf_arg {
 	const char *name;
 	unsigned char bytes[1024];
@@ -105,10 +105,10 @@ struct conf_arg {
 struct conf {
 	const char *nodes[CONF_MAX];
 	unsigned int n_nodes;
-	int mode;		/* -1: not declared */
+	int mode; /* -1: not declared */
 	const char *event;
-	bool shared_events;	/* events=device: one queue for all opens */
-	bool merges_events;	/* merge=yes: several events may be one record */
+	bool shared_events; /* events=device: one queue for all opens */
+	bool merges_events; /* merge=yes: several events may be one record */
 	char params[1024];
 	struct conf_arg *args[CONF_MAX];
 	unsigned int n_args;
@@ -123,9 +123,9 @@ void claim_begin(unsigned int needs);
 void tick(bool on);
 
 /* mode O_RDONLY, O_WRONLY, O_RDWR, or one of these: */
-#define MODE_ANY	-1
-#define MODE_READ	-2
-#define MODE_WRITE	-3
+#define MODE_ANY   -1
+#define MODE_READ  -2
+#define MODE_WRITE -3
 int dev_mode(int mode);
 /* Opens non-blocking; the claim ends when that fails. */
 int dev_open(int mode);

@@ -19,18 +19,18 @@
 #include "conform.h"
 
 /* Without a known table, so many numbers that do not say ENOTTY may be the driver's own. */
-#define OFFERED_MAX	32
+#define OFFERED_MAX 32
 
 /* fs/ioctl.c answers these itself, before the driver. */
 static bool vfs_answers(unsigned int type, unsigned int nr)
 {
 	switch (type) {
 	case 0:
-		return nr == 1 || nr == 2;			/* FIBMAP, FIGETBSZ */
+		return nr == 1 || nr == 2; /* FIBMAP, FIGETBSZ */
 	case 0x12:
-		return true;					/* block layer's */
+		return true; /* block layer's */
 	case 0x15:
-		return nr <= 2;					/* FS_IOC_GETFSUUID and its like */
+		return nr <= 2; /* FS_IOC_GETFSUUID and its like */
 	case 'T':
 		return nr == 0x21 || nr == 0x50 || nr == 0x51 || nr == 0x52 || nr == 0x60;
 	case 'X':
@@ -91,8 +91,9 @@ CLAIM(ioctl_unknown, "ioctl.unknown", NEED_NODE,
 				if (!conf.n_ioctls && other <= OFFERED_MAX)
 					continue;
 				if (shown++ < 4)
-					test_fail(__FILE__, __LINE__, "0x%08lx (type 0x%02x, nr %u): %s",
-						  cmd, type, nrs[n], result(ret));
+					test_fail(__FILE__, __LINE__,
+						  "0x%08lx (type 0x%02x, nr %u): %s", cmd, type,
+						  nrs[n], result(ret));
 			}
 		}
 	}
@@ -143,16 +144,15 @@ static bool refused_early(long ret)
 	       ret == -EINTR || ret == -EAGAIN;
 }
 
-#define for_each_call(call, dir)                                                          \
-	for ((call) = conf.ioctls; (call) < conf.ioctls + conf.n_ioctls; (call)++)        \
+#define for_each_call(call, dir)                                                   \
+	for ((call) = conf.ioctls; (call) < conf.ioctls + conf.n_ioctls; (call)++) \
 		if (_IOC_DIR((call)->cmd) == (unsigned int)(dir))
 
 static bool have_dir(unsigned int dir)
 {
 	const struct uapi_ioctl *call;
 
-	for_each_call(call, dir)
-		return true;
+	for_each_call(call, dir) return true;
 	return false;
 }
 
@@ -215,7 +215,8 @@ CLAIM(ioctl_io, "ioctl.io", NEED_IOCTL, "an IO ioctl touches no memory: no EFAUL
 
 	if (!have_dir(_IOC_NONE))
 		SKIP("no known ioctl is an IO");
-	for_each_call(call, _IOC_NONE) {
+	for_each_call(call, _IOC_NONE)
+	{
 		if (dev_ioctl(fd, call->cmd, unmapped_page()) == -EFAULT)
 			test_fail(__FILE__, __LINE__, "%s is an _IO and says EFAULT", call->name);
 		dev_ioctl(fd, call->cmd, page);
@@ -240,7 +241,8 @@ CLAIM(ioctl_iow, "ioctl.iow", NEED_IOCTL,
 
 	if (!have_dir(_IOC_WRITE))
 		SKIP("no known ioctl is an IOW");
-	for_each_call(call, _IOC_WRITE) {
+	for_each_call(call, _IOC_WRITE)
+	{
 		size = _IOC_SIZE(call->cmd);
 		if (size > sizeof(before) || size > page_size())
 			continue;
@@ -268,7 +270,8 @@ CLAIM(ioctl_ior_writes, "ioctl.ior-writes", NEED_IOCTL,
 
 	if (!have_dir(_IOC_READ))
 		SKIP("no known ioctl is an IOR");
-	for_each_call(call, _IOC_READ) {
+	for_each_call(call, _IOC_READ)
+	{
 		size = _IOC_SIZE(call->cmd);
 		if (size > sizeof(zeros) || size > page_size())
 			continue;
@@ -308,7 +311,8 @@ CLAIM(ioctl_ior_input, "ioctl.ior-input", NEED_IOCTL,
 
 	if (!have_dir(_IOC_READ))
 		SKIP("no known ioctl is an IOR");
-	for_each_call(call, _IOC_READ) {
+	for_each_call(call, _IOC_READ)
+	{
 		size = _IOC_SIZE(call->cmd);
 		if (size > sizeof(out[0]) || size > page_size())
 			continue;
@@ -321,9 +325,8 @@ CLAIM(ioctl_ior_input, "ioctl.ior-input", NEED_IOCTL,
 			if (!n)
 				first = ret;
 			if (ret != first && ret == again) {
-				test_fail(__FILE__, __LINE__,
-					  "%s: %s over 0x00, %s over 0x%02x", call->name,
-					  result(first), result(ret), fills[n]);
+				test_fail(__FILE__, __LINE__, "%s: %s over 0x00, %s over 0x%02x",
+					  call->name, result(first), result(ret), fills[n]);
 				break;
 			}
 			/* What changes by itself, a time for example, says nothing. */
@@ -356,7 +359,8 @@ CLAIM(ioctl_iowr, "ioctl.iowr", NEED_IOCTL,
 
 	if (!have_dir(_IOC_READ | _IOC_WRITE))
 		SKIP("no known ioctl is an IOWR");
-	for_each_call(call, _IOC_READ | _IOC_WRITE) {
+	for_each_call(call, _IOC_READ | _IOC_WRITE)
+	{
 		size = _IOC_SIZE(call->cmd);
 		if (size > sizeof(before) || size > page_size())
 			continue;
@@ -391,8 +395,8 @@ CLAIM(ioctl_size, "ioctl.size", NEED_IOCTL,
 		for (i = size; i < page_size() && page[i] == 0xb6; i++)
 			;
 		if (i < page_size())
-			test_fail(__FILE__, __LINE__, "%s of %zu bytes writes byte %zu",
-				  call->name, size, i);
+			test_fail(__FILE__, __LINE__, "%s of %zu bytes writes byte %zu", call->name,
+				  size, i);
 		end = nowhere - size;
 		arg_fill(call, end);
 		ret = dev_ioctl(fd, call->cmd, end);

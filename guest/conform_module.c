@@ -28,8 +28,8 @@
 #include "protocol.h"
 
 /* Fewer loads do not tell a leak from what comes and goes. */
-#define LEAK_MIN	60
-#define SETTLE_MS	20
+#define LEAK_MIN  60
+#define SETTLE_MS 20
 
 int module_load(void)
 {
@@ -112,7 +112,7 @@ static unsigned int log_lines(int kmsg, char *first, size_t size)
 	for (;;) {
 		len = read(kmsg, line, sizeof(line) - 1);
 		if (len < 0 && errno == EPIPE)
-			continue;	/* overwritten: more than enough were there */
+			continue; /* overwritten: more than enough were there */
 		if (len <= 0)
 			return n;
 		line[len] = '\0';
@@ -171,8 +171,8 @@ CLAIM(log_quiet, "log.quiet", NEED_NODE, "opening, reading, writing and ioctls l
 	test_fail(__FILE__, __LINE__, "%u lines, the first: %s", n, first);
 }
 
-#define CACHES_MAX	160
-#define PARTS		3
+#define CACHES_MAX 160
+#define PARTS	   3
 
 /* Kernel memory that no user is expected to have changed. */
 struct usage {
@@ -244,7 +244,8 @@ static long pages_unaccounted(void)
 {
 	static const char *const uses[] = {
 		"nr_free_pages ", "nr_slab_reclaimable ", "nr_slab_unreclaimable ",
-		"nr_anon_pages ", "nr_file_pages ", "nr_page_table_pages ", "nr_zspages ",
+		"nr_anon_pages ", "nr_file_pages ",	  "nr_page_table_pages ",
+		"nr_zspages ",
 	};
 	char line[256];
 	long sum = 0, value;
@@ -356,7 +357,8 @@ static void usage_compare(const struct usage *u, long rounds, const char *what)
 }
 
 /* release() frees what open() took. */
-CLAIM(open_leak, "open.leak", NEED_NODE, "opening and closing a hundred times leaves no memory behind")
+CLAIM(open_leak, "open.leak", NEED_NODE,
+      "opening and closing a hundred times leaves no memory behind")
 {
 	static struct usage u[PARTS + 1];
 	int part, i;
@@ -481,12 +483,18 @@ static void registry_take(struct registry *r)
 }
 
 /* Defect 3: a major that stays registered after the module, its operations dangling. */
-CLAIM(module_clean, "module.clean", NEED_MODULE, "unloading leaves no number, name or node registered")
+CLAIM(module_clean, "module.clean", NEED_MODULE,
+      "unloading leaves no number, name or node registered")
 {
 	static struct registry was[] = {
-		{ "/proc/devices", false, 0 }, { "/proc/misc", false, 0 }, { "/dev", true, 0 },
-		{ "/sys/dev/char", true, 0 },  { "/sys/class", true, 0 },  { "/proc", true, 0 },
-		{ "/sys/devices/virtual/misc", true, 0 }, { "/proc/interrupts", false, 0 },
+		{ "/proc/devices", false, 0 },
+		{ "/proc/misc", false, 0 },
+		{ "/dev", true, 0 },
+		{ "/sys/dev/char", true, 0 },
+		{ "/sys/class", true, 0 },
+		{ "/proc", true, 0 },
+		{ "/sys/devices/virtual/misc", true, 0 },
+		{ "/proc/interrupts", false, 0 },
 		{ NULL, false, 0 },
 	};
 	static struct registry is[sizeof(was) / sizeof(was[0])];
@@ -506,15 +514,17 @@ CLAIM(module_clean, "module.clean", NEED_MODULE, "unloading leaves no number, na
 		/* Processes come and go in /proc. */
 		if (is[i].n < was[i].n + (strcmp(was[i].path, "/proc") ? 1 : 3))
 			continue;
-		test_fail(__FILE__, __LINE__, "after three loads and unloads %s has %u entries, not %u",
-			  was[i].path, is[i].n, was[i].n);
+		test_fail(__FILE__, __LINE__,
+			  "after three loads and unloads %s has %u entries, not %u", was[i].path,
+			  is[i].n, was[i].n);
 		facts->unclean = true;
 	}
 	module_ensure();
 }
 
 /* Defect 36: what was allocated at load was never dropped. */
-CLAIM(module_leak, "module.leak", NEED_MODULE, "loading and unloading a hundred times leaves no memory behind")
+CLAIM(module_leak, "module.leak", NEED_MODULE,
+      "loading and unloading a hundred times leaves no memory behind")
 {
 	static struct usage u[PARTS + 1];
 	unsigned int i, part;
@@ -540,7 +550,7 @@ CLAIM(module_leak, "module.leak", NEED_MODULE, "loading and unloading a hundred 
 	usage_compare(u, cycles / PARTS, "loads");
 }
 
-#define POISON	"cdevlab!"
+#define POISON "cdevlab!"
 
 /* The kernel says at boot whether allocations are zeroed. */
 static bool kernel_zeroes(void)
@@ -549,7 +559,7 @@ static bool kernel_zeroes(void)
 	const char *at;
 	int len;
 
-	len = klogctl(3, log, sizeof(log) - 1);	/* SYSLOG_ACTION_READ_ALL */
+	len = klogctl(3, log, sizeof(log) - 1); /* SYSLOG_ACTION_READ_ALL */
 	if (len > 0) {
 		log[len] = '\0';
 		at = strstr(log, "heap alloc:");
@@ -615,8 +625,9 @@ static void look_for_poison(const char *what, const unsigned char *buf, size_t l
 				break;
 		if (k == 8)
 			continue;
-		test_fail(__FILE__, __LINE__, "%s holds what another part of the kernel had freed, from byte %zu",
-			  what, i);
+		test_fail(__FILE__, __LINE__,
+			  "%s holds what another part of the kernel had freed, from byte %zu", what,
+			  i);
 		return;
 	}
 }

@@ -24,9 +24,9 @@
 #include "conform.h"
 #include "guest.h"
 
-#define HAMMER_MS	60
-#define HAMMER_THREADS	4
-#define LATE_MS		3000
+#define HAMMER_MS      60
+#define HAMMER_THREADS 4
+#define LATE_MS	       3000
 
 static int child_status(pid_t pid)
 {
@@ -92,10 +92,10 @@ CLAIM(open_nonblock, "open.nonblock", NEED_NODE,
 		if (fd >= 0)
 			close(fd);
 		if (plain == -EINTR)
-			continue;	/* it waits: the other one must not, and did not */
+			continue; /* it waits: the other one must not, and did not */
 		if ((plain < 0 ? plain : 0) != (fd < 0 ? fd : 0))
-			test_fail(__FILE__, __LINE__, "mode %d: %s blocking, %s non-blocking",
-				  mode, result(plain < 0 ? plain : 0), result(fd < 0 ? fd : 0));
+			test_fail(__FILE__, __LINE__, "mode %d: %s blocking, %s non-blocking", mode,
+				  result(plain < 0 ? plain : 0), result(fd < 0 ? fd : 0));
 	}
 }
 
@@ -172,7 +172,7 @@ CLAIM(open_fork, "open.fork", NEED_NODE, "a forked child can use the descriptor 
 
 	pid = fork();
 	if (!pid) {
-		tick(true);	/* timers are not inherited */
+		tick(true); /* timers are not inherited */
 		_exit(still_works(fd) ? 0 : 1);
 	}
 	if (child_status(pid))
@@ -199,8 +199,7 @@ CLAIM(open_exec, "open.exec", NEED_NODE, "a descriptor kept over exec works in t
 }
 
 /* fsync(2): EINVAL and EROFS are for files that do not support it. */
-CLAIM(call_fsync, "call.fsync", NEED_NODE,
-      "fsync and fdatasync work or fail with EINVAL or EROFS")
+CLAIM(call_fsync, "call.fsync", NEED_NODE, "fsync and fdatasync work or fail with EINVAL or EROFS")
 {
 	int fd = dev_open(MODE_ANY);
 	int ret;

@@ -23,8 +23,8 @@
 #include "guest.h"
 
 /* A waiting call is left alone for so long before it counts as waiting. */
-#define SETTLE_MS	40
-#define PATIENCE_MS	2000
+#define SETTLE_MS   40
+#define PATIENCE_MS 2000
 
 /* read(2), EAGAIN: "marked nonblocking, and the read would block". Defect 17. */
 CLAIM(read_nonblock, "read.nonblock", NEED_WAIT,
@@ -137,7 +137,8 @@ CLAIM(poll_read, "poll.read", NEED_POLL | NEED_READ,
 }
 
 /* poll(2) is a question. The published poll variant cleared the event that it told of. */
-CLAIM(poll_keeps, "poll.keeps", NEED_POLL | NEED_READ, "poll consumes nothing, however often it is asked")
+CLAIM(poll_keeps, "poll.keeps", NEED_POLL | NEED_READ,
+      "poll consumes nothing, however often it is asked")
 {
 	int fd = dev_open(MODE_READ);
 	struct pollfd pfd = { .fd = fd, .events = POLLIN | POLLRDNORM };
@@ -165,7 +166,8 @@ CLAIM(poll_keeps, "poll.keeps", NEED_POLL | NEED_READ, "poll consumes nothing, h
 }
 
 /* poll(2) with a timeout: the driver's poll has to register its wait queue by poll_wait(). */
-CLAIM(poll_wakes, "poll.wakes", NEED_POLL | NEED_WAIT | NEED_EVENT, "an event ends a poll that waits")
+CLAIM(poll_wakes, "poll.wakes", NEED_POLL | NEED_WAIT | NEED_EVENT,
+      "an event ends a poll that waits")
 {
 	int fd = dev_open(MODE_READ);
 	struct pollfd pfd = { .fd = fd, .events = POLLIN | POLLRDNORM };
@@ -345,8 +347,8 @@ CLAIM(event_each, "event.each", NEED_EVENT | NEED_TWO | NEED_WAIT,
 	n = read_record(a);
 	m = read_record(b);
 	if (conf.shared_events ? !n == !m : !n || !m)
-		test_fail(__FILE__, __LINE__, "one event: the first open reads %ld bytes, the second %ld",
-			  n, m);
+		test_fail(__FILE__, __LINE__,
+			  "one event: the first open reads %ld bytes, the second %ld", n, m);
 }
 
 /* Defect 10: a flag tested and cleared apart is consumed twice. */
@@ -392,7 +394,7 @@ CLAIM(event_fault, "event.fault", NEED_EVENT | NEED_WAIT,
 		await_data(fd);
 		ret = dev_read(fd, bad[i], 4096);
 		if (ret > 0 && i)
-			continue;	/* a short read is one, too */
+			continue; /* a short read is one, too */
 		if (ret != -EFAULT)
 			test_fail(__FILE__, __LINE__, "read to %p: %s", bad[i], result(ret));
 		if (!read_record(fd))
@@ -402,7 +404,8 @@ CLAIM(event_fault, "event.fault", NEED_EVENT | NEED_WAIT,
 }
 
 /* Defects 11 and 12: N sets were not N reads. */
-CLAIM(event_count, "event.count", NEED_EVENT | NEED_WAIT, "three events before the first read are three records")
+CLAIM(event_count, "event.count", NEED_EVENT | NEED_WAIT,
+      "three events before the first read are three records")
 {
 	int fd = open_drained(), i;
 	long one, all = 0, n = 1;

@@ -19,8 +19,8 @@
 #include "conform.h"
 
 /* How much of a stream is looked at: an endless device must not keep the suite. */
-#define STREAM_MAX	(64 * 1024)
-#define END_MAX		(4 * 1024 * 1024)
+#define STREAM_MAX (64 * 1024)
+#define END_MAX	   (4 * 1024 * 1024)
 
 /*
  * POSIX read(): "if nbyte is zero ... shall return zero and have no other results". Defect 15: it
@@ -120,9 +120,8 @@ CLAIM(write_huge, "write.huge", NEED_WRITE,
 	if (facts->discards)
 		SKIP("the device never looks at what is written");
 	ret = dev_write(fd, buf, (size_t)INT_MAX + 1);
-	if (ret > STREAM_MAX ||
-	    (ret < 0 && ret != -EFAULT && ret != -EINVAL && ret != -EFBIG && ret != -ENOSPC &&
-	     ret != -EMSGSIZE && ret != -EAGAIN))
+	if (ret > STREAM_MAX || (ret < 0 && ret != -EFAULT && ret != -EINVAL && ret != -EFBIG &&
+				 ret != -ENOSPC && ret != -EMSGSIZE && ret != -EAGAIN))
 		test_fail(__FILE__, __LINE__, "write of %zu bytes: %s", (size_t)INT_MAX + 1,
 			  result(ret));
 }
@@ -314,8 +313,8 @@ CLAIM(read_tail, "read.tail", NEED_DATA,
 	len = read_stream(fd, got, 16);
 	if (len < want || memcmp(got, ref + ret, want)) {
 		if (facts->positioned)
-			test_fail(__FILE__, __LINE__,
-				  "the next read does not go on at byte %ld", ret);
+			test_fail(__FILE__, __LINE__, "the next read does not go on at byte %ld",
+				  ret);
 		else if (ret)
 			test_fail(__FILE__, __LINE__, "the bytes after the first %ld are lost",
 				  ret);
@@ -507,8 +506,7 @@ CLAIM(seek_dup, "seek.dup", NEED_POS | NEED_DATA,
 }
 
 /* POSIX read(): "up to the end of the file", not nothing at all. */
-CLAIM(read_end, "read.end", NEED_SIZE | NEED_DATA,
-      "a read across the end returns what is left")
+CLAIM(read_end, "read.end", NEED_SIZE | NEED_DATA, "a read across the end returns what is left")
 {
 	int fd = dev_open(MODE_READ);
 	char buf[16];

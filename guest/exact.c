@@ -51,7 +51,7 @@
 #define SPIN_NOPS(n)	    "	.rept " SPIN_ASM_TEXT(n) "\n	nop\n	.endr\n"
 
 /* _IO('~', 254): no driver of the kernel has it, /dev/null has no ioctl at all. */
-#define UNKNOWN_IOCTL	 0x7efe
+#define UNKNOWN_IOCTL 0x7efe
 
 struct figures {
 	uint64_t mode, at_mode, min, max, p50, p99;
@@ -71,8 +71,6 @@ static int null_fd = -1;
 /* ---- The counter ---- */
 
 #if defined(__x86_64__) || defined(__i386__)
-
-
 
 static inline __attribute__((always_inline)) uint64_t counter(void)
 {
@@ -102,8 +100,11 @@ static inline __attribute__((always_inline)) uint64_t counter(void)
 	return now;
 }
 
-#define SPIN(passes, nops) \
-	asm volatile("1:\n" SPIN_NOPS(nops) "	subs %0, %0, #1\n	b.ne 1b" : "+r"(passes) : : "cc")
+#define SPIN(passes, nops)                                               \
+	asm volatile("1:\n" SPIN_NOPS(nops) "	subs %0, %0, #1\n	b.ne 1b" \
+		     : "+r"(passes)                                      \
+		     :                                                   \
+		     : "cc")
 
 static const char *clock_choose(void)
 {
@@ -178,7 +179,8 @@ static __attribute__((noinline)) uint64_t spin_long(unsigned long passes)
 }
 
 /* How many instructions make a tick in that loop, or 0 when that is not a repeating whole number. */
-static unsigned int calibrate(uint64_t (*ticks_of)(unsigned long passes), unsigned int insns_per_pass)
+static unsigned int calibrate(uint64_t (*ticks_of)(unsigned long passes),
+			      unsigned int insns_per_pass)
 {
 	uint64_t insns = (uint64_t)CALIBRATE_LOOPS * insns_per_pass;
 	uint64_t ticks, most = 0, least = UINT64_MAX;
@@ -201,7 +203,9 @@ static unsigned int calibrate(uint64_t (*ticks_of)(unsigned long passes), unsign
 	/* A coarse counter is off by one at either end; one that counts instructions, never. */
 	if (per_tick == 1)
 		return least == insns && most == insns;
-	return per_tick && insns / per_tick + 2 >= least && insns / per_tick <= most + 2 ? per_tick : 0;
+	return per_tick && insns / per_tick + 2 >= least && insns / per_tick <= most + 2 ?
+		       per_tick :
+		       0;
 }
 
 /*
@@ -484,8 +488,7 @@ static bool port_say(int port, const char *fmt, const char *name)
 }
 
 /* Returns 0, -EOPNOTSUPP when the node does not offer it, or another -errno, which is printed. */
-static int op_run(const struct exact_op *op, const char *node, unsigned int per_tick,
-		  int port)
+static int op_run(const struct exact_op *op, const char *node, unsigned int per_tick, int port)
 {
 	static struct figures figures;
 	const char *stage = "open";
@@ -594,12 +597,9 @@ static void usage(FILE *to)
 static int options_parse(struct options *opt, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "node", required_argument, NULL, 'n' },
-		{ "op", required_argument, NULL, 'o' },
-		{ "trace", no_argument, NULL, 't' },
-		{ "list", no_argument, NULL, 'l' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{ "node", required_argument, NULL, 'n' }, { "op", required_argument, NULL, 'o' },
+		{ "trace", no_argument, NULL, 't' },	  { "list", no_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },	  { 0 },
 	};
 	int c;
 
@@ -665,7 +665,8 @@ static void addresses_fix(char **argv)
 
 static void settle(bool icount)
 {
-	const struct timespec wait = { .tv_sec = icount ? SETTLE_S : 0, .tv_nsec = 200 * 1000 * 1000 };
+	const struct timespec wait = { .tv_sec = icount ? SETTLE_S : 0,
+				       .tv_nsec = 200 * 1000 * 1000 };
 	cpu_set_t one;
 
 	CPU_ZERO(&one);

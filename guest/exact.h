@@ -31,9 +31,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define EXACT_WARMUP	200
-#define EXACT_SAMPLES	4000
-#define EXACT_TRACED	16
+#define EXACT_WARMUP  200
+#define EXACT_SAMPLES 4000
+#define EXACT_TRACED  16
 
 /**
  * struct exact_op - one operation to measure

@@ -20,7 +20,7 @@
 #include "protocol.h"
 
 /* Room for /proc/PID/task/TID/NAME and for the names under /sys/class/virtio-ports. */
-#define PATH_ROOM	320
+#define PATH_ROOM 320
 
 /**
  * errno_name() - the name of an error number
@@ -310,7 +310,6 @@ void mark_end(const char *test)
 	if (file_read("/proc/sys/kernel/tainted", taint, sizeof(taint)) < 0)
 		taint[0] = '\0';
 	taint[strcspn(taint, "\n")] = '\0';
-	snprintf(text, sizeof(text), "<6>" MARK_END "%s taint=%s\n", test,
-		 taint[0] ? taint : "0");
+	snprintf(text, sizeof(text), "<6>" MARK_END "%s taint=%s\n", test, taint[0] ? taint : "0");
 	kmsg_write(text, strlen(text));
 }

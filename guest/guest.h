@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 /* How long a killed process may take to die before it counts as stuck in the kernel. */
-#define STUCK_AFTER_MS	5000
+#define STUCK_AFTER_MS 5000
 
 ssize_t file_read(const char *path, char *buf, size_t size);
 int write_all(int fd, const void *buf, size_t len);

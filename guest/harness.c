@@ -25,15 +25,15 @@
 #include "protocol.h"
 
 /* A diagnostic line is one write, so that those of several processes do not mix. */
-#define LINE_MAX_LEN	2048
+#define LINE_MAX_LEN 2048
 /* A full pipe is read in fewer pieces than this. */
-#define PIPE_READS	32
+#define PIPE_READS 32
 
 /* What a case's processes and threads tell the harness. */
 struct verdict {
 	atomic_int failures;
 	atomic_int skipped;
-	atomic_int ended;	/* the case's own process came to a proper end */
+	atomic_int ended; /* the case's own process came to a proper end */
 	pid_t pid;
 	char reason[256];
 };
@@ -45,7 +45,11 @@ struct relay {
 	char line[LINE_MAX_LEN];
 };
 
-enum outcome { PASSED, FAILED, SKIPPED };
+enum outcome {
+	PASSED,
+	FAILED,
+	SKIPPED
+};
 
 static struct test_case *cases;
 static struct test_case **cases_end = &cases;
@@ -100,7 +104,8 @@ static void diag(const char *prefix, const char *fmt, va_list ap)
 			*next++ = '\0';
 		if (next && !*next)
 			next = NULL;
-		n = snprintf(out + len, sizeof(out) - len, "# %s%s\n", at == text ? prefix : "  ", at);
+		n = snprintf(out + len, sizeof(out) - len, "# %s%s\n", at == text ? prefix : "  ",
+			     at);
 		if (n < 0 || (size_t)n >= sizeof(out) - len) {
 			len = sizeof(out);
 			out[len - 1] = '\n';
@@ -460,15 +465,16 @@ int harness_main(int argc, char **argv)
 	if (list)
 		return 0;
 
-	verdict = mmap(NULL, sizeof(*verdict), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	verdict = mmap(NULL, sizeof(*verdict), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
 	if (verdict == MAP_FAILED) {
 		perror("mmap");
 		return TEST_FAIL;
 	}
 	printf("KTAP version 1\n");
 	if (!total) {
-		printf("1..0 # SKIP no case%s%s\n", filter ? " matches " : "", filter ? filter : "");
+		printf("1..0 # SKIP no case%s%s\n", filter ? " matches " : "",
+		       filter ? filter : "");
 		return TEST_SKIP;
 	}
 	printf("1..%u\n", total);

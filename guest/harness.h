@@ -22,13 +22,13 @@
 #include <string.h>
 
 struct test_case {
-	const char *name;		/* underscores print as blanks */
+	const char *name; /* underscores print as blanks */
 	void (*run)(void);
 	unsigned int timeout_s;
 	struct test_case *next;
 };
 
-#define TEST_TIMEOUT_DEFAULT	10
+#define TEST_TIMEOUT_DEFAULT 10
 
 int harness_main(int argc, char **argv);
 void test_register(struct test_case *tc);
@@ -38,7 +38,8 @@ const char *test_node(void);
 const char *test_module(void);
 
 /* Notes a failure of the running test. Async-safe from threads of the test's process. */
-void test_fail(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void test_fail(const char *file, int line, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* A diagnostic line ("# ...") that belongs to the running test. */
 void test_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Ends the running test's process: with what was noted, or as skipped. */
@@ -52,68 +53,66 @@ long long now_ms(void);
 void mark_begin(const char *test);
 void mark_end(const char *test);
 
-#define TEST_WITH_TIMEOUT(id, seconds)                                          \
-	static void test_##id(void);                                            \
-	static struct test_case test_case_##id = {                              \
-		.name = #id, .run = test_##id, .timeout_s = (seconds) };        \
-	static void __attribute__((constructor)) test_reg_##id(void)            \
-	{                                                                       \
-		test_register(&test_case_##id);                                 \
-	}                                                                       \
+#define TEST_WITH_TIMEOUT(id, seconds)                                       \
+	static void test_##id(void);                                         \
+	static struct test_case test_case_##id = { .name = #id,              \
+						   .run = test_##id,         \
+						   .timeout_s = (seconds) }; \
+	static void __attribute__((constructor)) test_reg_##id(void)         \
+	{                                                                    \
+		test_register(&test_case_##id);                              \
+	}                                                                    \
 	static void test_##id(void)
-#define TEST(id)	TEST_WITH_TIMEOUT(id, TEST_TIMEOUT_DEFAULT)
-#define SKIP(...)	test_skip(__VA_ARGS__)
+#define TEST(id)  TEST_WITH_TIMEOUT(id, TEST_TIMEOUT_DEFAULT)
+#define SKIP(...) test_skip(__VA_ARGS__)
 
-#define TEST_OP(a, op, b, after)                                                \
-	do {                                                                    \
-		long long a_ = (long long)(a), b_ = (long long)(b);             \
-		if (!(a_ op b_)) {                                              \
-			test_fail(__FILE__, __LINE__,                           \
-				  "%s is %lld, expected %s %lld (%s)",          \
-				  #a, a_, #op, b_, #b);                         \
-			after;                                                  \
-		}                                                               \
+#define TEST_OP(a, op, b, after)                                                                   \
+	do {                                                                                       \
+		long long a_ = (long long)(a), b_ = (long long)(b);                                \
+		if (!(a_ op b_)) {                                                                 \
+			test_fail(__FILE__, __LINE__, "%s is %lld, expected %s %lld (%s)", #a, a_, \
+				  #op, b_, #b);                                                    \
+			after;                                                                     \
+		}                                                                                  \
 	} while (0)
-#define EXPECT_EQ(a, b)	TEST_OP(a, ==, b, )
-#define EXPECT_NE(a, b)	TEST_OP(a, !=, b, )
-#define EXPECT_GE(a, b)	TEST_OP(a, >=, b, )
-#define EXPECT_LE(a, b)	TEST_OP(a, <=, b, )
-#define ASSERT_EQ(a, b)	TEST_OP(a, ==, b, test_end())
-#define ASSERT_GE(a, b)	TEST_OP(a, >=, b, test_end())
-#define EXPECT_TRUE(c)                                                          \
-	do {                                                                    \
-		if (!(c))                                                       \
-			test_fail(__FILE__, __LINE__, "%s is false", #c);       \
+#define EXPECT_EQ(a, b) TEST_OP(a, ==, b, )
+#define EXPECT_NE(a, b) TEST_OP(a, !=, b, )
+#define EXPECT_GE(a, b) TEST_OP(a, >=, b, )
+#define EXPECT_LE(a, b) TEST_OP(a, <=, b, )
+#define ASSERT_EQ(a, b) TEST_OP(a, ==, b, test_end())
+#define ASSERT_GE(a, b) TEST_OP(a, >=, b, test_end())
+#define EXPECT_TRUE(c)                                                    \
+	do {                                                              \
+		if (!(c))                                                 \
+			test_fail(__FILE__, __LINE__, "%s is false", #c); \
 	} while (0)
-#define ASSERT_TRUE(c)                                                          \
-	do {                                                                    \
-		if (!(c)) {                                                     \
-			test_fail(__FILE__, __LINE__, "%s is false", #c);       \
-			test_end();                                             \
-		}                                                               \
+#define ASSERT_TRUE(c)                                                    \
+	do {                                                              \
+		if (!(c)) {                                               \
+			test_fail(__FILE__, __LINE__, "%s is false", #c); \
+			test_end();                                       \
+		}                                                         \
 	} while (0)
 /* The call returns -1 with that errno. */
-#define EXPECT_ERR(call, err)                                                   \
-	do {                                                                    \
-		long long r_;                                                   \
-		errno = 0;                                                      \
-		r_ = (long long)(call);                                         \
-		if (r_ != -1 || errno != (err))                                 \
-			test_fail(__FILE__, __LINE__,                           \
-				  "%s returned %lld (%s), expected -1 (%s)",    \
-				  #call, r_, r_ == -1 ? errno_name(errno) : "success", \
-				  errno_name(err));                             \
+#define EXPECT_ERR(call, err)                                                                    \
+	do {                                                                                     \
+		long long r_;                                                                    \
+		errno = 0;                                                                       \
+		r_ = (long long)(call);                                                          \
+		if (r_ != -1 || errno != (err))                                                  \
+			test_fail(__FILE__, __LINE__, "%s returned %lld (%s), expected -1 (%s)", \
+				  #call, r_, r_ == -1 ? errno_name(errno) : "success",           \
+				  errno_name(err));                                              \
 	} while (0)
 /* The call's value, or the end of the test when it is -1. */
-#define SAFE(call)                                                              \
-	({                                                                      \
-		__typeof__(call) s_ = (call);                                   \
-		if (s_ == (__typeof__(call))-1) {                               \
-			test_fail(__FILE__, __LINE__, "%s: %s", #call,          \
-				  errno_name(errno));                           \
-			test_end();                                             \
-		}                                                               \
-		s_;                                                             \
+#define SAFE(call)                                                                         \
+	({                                                                                 \
+		__typeof__(call) s_ = (call);                                              \
+		if (s_ == (__typeof__(call))-1) {                                          \
+			test_fail(__FILE__, __LINE__, "%s: %s", #call, errno_name(errno)); \
+			test_end();                                                        \
+		}                                                                          \
+		s_;                                                                        \
 	})
 
 #endif

@@ -33,27 +33,27 @@
 #ifndef CDEVLAB_PROTOCOL_H
 #define CDEVLAB_PROTOCOL_H
 
-#define PLAN_PATH	"/lab/plan"
-#define MODULES_DIR	"/lab/modules"	/* the modules under test, NAME.ko */
-#define BIN_DIR		"/lab/bin"	/* clients, tests, benchmarks; in PATH */
-#define CONFORM_DIR	"/lab/conform"	/* MODULE.conf: what driver.ini says of the module */
-#define NODES_DIR	"/run/nodes"	/* MODULE: nodes that appeared at its load, one a line */
+#define PLAN_PATH   "/lab/plan"
+#define MODULES_DIR "/lab/modules" /* the modules under test, NAME.ko */
+#define BIN_DIR	    "/lab/bin"	   /* clients, tests, benchmarks; in PATH */
+#define CONFORM_DIR "/lab/conform" /* MODULE.conf: what driver.ini says of the module */
+#define NODES_DIR   "/run/nodes"   /* MODULE: nodes that appeared at its load, one a line */
 
-#define RESULTS_PORT	"cdevlab.results"
-#define CONTROL_PORT	"cdevlab.control"	/* the exact clock's, see exact.h */
-#define PROTOCOL_LINE	4096
+#define RESULTS_PORT  "cdevlab.results"
+#define CONTROL_PORT  "cdevlab.control" /* the exact clock's, see exact.h */
+#define PROTOCOL_LINE 4096
 
-#define MARK_BEGIN	"cdevlab: begin "
-#define MARK_END	"cdevlab: end "
+#define MARK_BEGIN "cdevlab: begin "
+#define MARK_END   "cdevlab: end "
 
 /* Environment of every job. */
-#define ENV_TEST	"CDEVLAB_TEST"		/* the job's NAME: prefix of its cases in the marks */
-#define ENV_MODULE	"CDEVLAB_MODULE"	/* module under test */
-#define ENV_NODE	"CDEVLAB_NODE"		/* its first node, e.g. /dev/hello; absent if none */
+#define ENV_TEST   "CDEVLAB_TEST"   /* the job's NAME: prefix of its cases in the marks */
+#define ENV_MODULE "CDEVLAB_MODULE" /* module under test */
+#define ENV_NODE   "CDEVLAB_NODE"   /* its first node, e.g. /dev/hello; absent if none */
 
 /* Exit statuses of a test program that prints no KTAP (liburing's). */
-#define TEST_PASS	0
-#define TEST_FAIL	1
-#define TEST_SKIP	77
+#define TEST_PASS 0
+#define TEST_FAIL 1
+#define TEST_SKIP 77
 
 #endif

@@ -7,20 +7,20 @@
 
 /* struct arch - one file of arch/, see the comments there */
 struct arch {
-	char *name;		/* Debian's: amd64 */
-	char *machine;		/* uname -m: x86_64 */
-	char *kbuild;		/* ARCH=: x86 */
-	char *triplet;		/* x86_64-linux-gnu */
-	char *image;		/* how the kernel image is made bootable: pvh-elf, raw */
-	char *built_image;	/* where a built tree has it: arch/x86/boot/bzImage */
-	char *qemu;		/* qemu-system-x86_64 */
+	char *name;	   /* Debian's: amd64 */
+	char *machine;	   /* uname -m: x86_64 */
+	char *kbuild;	   /* ARCH=: x86 */
+	char *triplet;	   /* x86_64-linux-gnu */
+	char *image;	   /* how the kernel image is made bootable: pvh-elf, raw */
+	char *built_image; /* where a built tree has it: arch/x86/boot/bzImage */
+	char *qemu;	   /* qemu-system-x86_64 */
 	char *qemu_package;
-	char *qemu_machine;	/* -M */
-	char *cpu;		/* -cpu under emulation */
-	char *cpu_exact;	/* -cpu of the exact clock */
-	char *console;		/* ttyS0 */
-	char *append;		/* kernel command line, always */
-	char *append_exact;	/* and with the exact clock */
+	char *qemu_machine; /* -M */
+	char *cpu;	    /* -cpu under emulation */
+	char *cpu_exact;    /* -cpu of the exact clock */
+	char *console;	    /* ttyS0 */
+	char *append;	    /* kernel command line, always */
+	char *append_exact; /* and with the exact clock */
 };
 
 /* arch_find() - the architecture of that Debian name, or NULL and a message that names those there are */

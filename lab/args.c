@@ -23,21 +23,21 @@ static const struct {
 	struct option opt;
 	unsigned int needs; /* of enum args_option; 0: every subcommand has it */
 } all_options[] = {
-	{{"help", no_argument, NULL, 'h'}, 0},
-	{{"verbose", no_argument, NULL, 'v'}, 0},
-	{{"kernel", required_argument, NULL, 'k'}, 0},
-	{{"output", required_argument, NULL, 'o'}, 0},
-	{{"dry-run", no_argument, NULL, OPT_DRY_RUN}, 0},
-	{{"timeout", required_argument, NULL, OPT_TIMEOUT}, 0},
-	{{"yes", no_argument, NULL, OPT_YES}, 0},
-	{{"junit", required_argument, NULL, OPT_JUNIT}, ARG_JUNIT},
-	{{"json", required_argument, NULL, OPT_JSON}, ARG_JSON},
-	{{"json", no_argument, NULL, OPT_JSON}, ARG_JSON_FLAG},
-	{{"only", required_argument, NULL, OPT_ONLY}, ARG_ONLY},
-	{{"save-budget", required_argument, NULL, OPT_SAVE_BUDGET}, ARG_BUDGET},
-	{{"check-budget", required_argument, NULL, OPT_CHECK_BUDGET}, ARG_BUDGET},
-	{{"no-split", no_argument, NULL, OPT_NO_SPLIT}, ARG_BUDGET},
-	{{"only", required_argument, NULL, OPT_GROUP}, ARG_GROUP},
+	{ { "help", no_argument, NULL, 'h' }, 0 },
+	{ { "verbose", no_argument, NULL, 'v' }, 0 },
+	{ { "kernel", required_argument, NULL, 'k' }, 0 },
+	{ { "output", required_argument, NULL, 'o' }, 0 },
+	{ { "dry-run", no_argument, NULL, OPT_DRY_RUN }, 0 },
+	{ { "timeout", required_argument, NULL, OPT_TIMEOUT }, 0 },
+	{ { "yes", no_argument, NULL, OPT_YES }, 0 },
+	{ { "junit", required_argument, NULL, OPT_JUNIT }, ARG_JUNIT },
+	{ { "json", required_argument, NULL, OPT_JSON }, ARG_JSON },
+	{ { "json", no_argument, NULL, OPT_JSON }, ARG_JSON_FLAG },
+	{ { "only", required_argument, NULL, OPT_ONLY }, ARG_ONLY },
+	{ { "save-budget", required_argument, NULL, OPT_SAVE_BUDGET }, ARG_BUDGET },
+	{ { "check-budget", required_argument, NULL, OPT_CHECK_BUDGET }, ARG_BUDGET },
+	{ { "no-split", no_argument, NULL, OPT_NO_SPLIT }, ARG_BUDGET },
+	{ { "only", required_argument, NULL, OPT_GROUP }, ARG_GROUP },
 };
 
 static int read_timeout(const char *s)
@@ -46,7 +46,8 @@ static int read_timeout(const char *s)
 	long n = strtol(s, &end, 10);
 
 	if (*end || n < 1 || n > 86400)
-		return lab_fail(LAB_USAGE, NULL, "--timeout takes seconds from 1 to 86400, not \"%s\"", s);
+		return lab_fail(LAB_USAGE, NULL,
+				"--timeout takes seconds from 1 to 86400, not \"%s\"", s);
 	lab_options.timeout_s = n;
 	return LAB_OK;
 }
@@ -57,7 +58,7 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 	size_t n = 0;
 	int c, ret = LAB_OK;
 
-	*a = (struct args){.trace = true};
+	*a = (struct args){ .trace = true };
 	for (size_t i = 0; i < ARRAY_SIZE(all_options); i++)
 		if (!all_options[i].needs || (all_options[i].needs & options))
 			opts[n++] = all_options[i].opt;
@@ -119,7 +120,8 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			a->group = optarg;
 			break;
 		case ':':
-			ret = lab_fail(LAB_USAGE, "see --help", "%s needs a value", argv[optind - 1]);
+			ret = lab_fail(LAB_USAGE, "see --help", "%s needs a value",
+				       argv[optind - 1]);
 			break;
 		default:
 			ret = lab_fail(LAB_USAGE, "see --help", "%s has no option %s", argv[0],

@@ -13,7 +13,7 @@
 #define BENCH_TIMEOUT_S 300
 #define FLOOR_EMPTY	"empty"
 /* The lowest address of the upper half on the architectures there are. */
-#define KERNEL_START	0x8000000000000000UL
+#define KERNEL_START 0x8000000000000000UL
 
 /* --- the exec log --- */
 
@@ -104,9 +104,10 @@ static void attribute(const unsigned long *pcs, const struct pass *p, unsigned l
 	for (size_t r = 0; r < n_ranges; r++) {
 		if (!counts[r])
 			continue;
-		out->functions = xrealloc(out->functions, out->n_functions + 1, sizeof(*out->functions));
+		out->functions =
+			xrealloc(out->functions, out->n_functions + 1, sizeof(*out->functions));
 		out->functions[out->n_functions++] =
-			(struct bench_function){xstrdup(ranges[r].function), counts[r]};
+			(struct bench_function){ xstrdup(ranges[r].function), counts[r] };
 	}
 	if (out->n_functions)
 		qsort(out->functions, out->n_functions, sizeof(*out->functions), by_count);
@@ -150,7 +151,7 @@ int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel
 			passes[n_passes - 1].total = i - passes[n_passes - 1].from;
 		}
 		passes = xrealloc(passes, n_passes + 1, sizeof(*passes));
-		passes[n_passes++] = (struct pass){.from = i};
+		passes[n_passes++] = (struct pass){ .from = i };
 		open = true;
 	}
 	if (n_passes)
@@ -199,12 +200,12 @@ struct bench_guest {
 		const struct built *built;
 		const struct module *module;
 		char *program;
-	} *items;
+	} * items;
 	size_t n;
 	struct split_record {
 		char *module, *op;
 		struct trace_split split;
-	} *splits;
+	} * splits;
 	size_t n_splits;
 	/* of the module that is being traced */
 	struct trace_range *ranges;
@@ -251,7 +252,8 @@ static void load_ranges(struct bench_guest *g, const char *module)
 			g->ranges = xrealloc(g->ranges, g->n_ranges + 1, sizeof(*g->ranges));
 			g->ranges[g->n_ranges++] = (struct trace_range){
 				.function = xstrdup(symbols[i].name),
-				.start = strtoul(lines.v[k] + len + 1, NULL, 16) + symbols[i].section_offset,
+				.start = strtoul(lines.v[k] + len + 1, NULL, 16) +
+					 symbols[i].section_offset,
 				.size = symbols[i].size,
 			};
 		}
@@ -274,7 +276,8 @@ static void on_trace(struct vm *vm, const char *name, const char *exec_log)
 
 		for (size_t i = 0; i < g->n; i++)
 			if (!strcmp(g->items[i].module->name, g->boot.running->module))
-				path = xasprintf("%s/bin/%s", g->items[i].built->dir, g->items[i].program);
+				path = xasprintf("%s/bin/%s", g->items[i].built->dir,
+						 g->items[i].program);
 		if (!path || elf_symbol_address(path, "exact_mark", &g->mark))
 			return;
 	}
@@ -283,7 +286,7 @@ static void on_trace(struct vm *vm, const char *name, const char *exec_log)
 		return;
 	g->splits = xrealloc(g->splits, g->n_splits + 1, sizeof(*g->splits));
 	g->splits[g->n_splits++] =
-		(struct split_record){xstrdup(g->boot.running->module), xstrdup(name), split};
+		(struct split_record){ xstrdup(g->boot.running->module), xstrdup(name), split };
 }
 
 static void add_item(struct bench_guest *g, const struct built *built, const struct module *m,
@@ -308,13 +311,13 @@ static void add_item(struct bench_guest *g, const struct built *built, const str
 	}
 	boot_add_unload(b, m);
 	g->items = xrealloc(g->items, g->n + 1, sizeof(*g->items));
-	g->items[g->n++] = (struct item){built, m, xstrdup(program)};
+	g->items[g->n++] = (struct item){ built, m, xstrdup(program) };
 }
 
 /* --- figures --- */
 
-static const struct bench_op *find_op(const struct bench *b, const struct kernel *k, const char *module,
-				      const char *name)
+static const struct bench_op *find_op(const struct bench *b, const struct kernel *k,
+				      const char *module, const char *name)
 {
 	for (size_t i = 0; i < b->n; i++) {
 		const struct bench_op *op = &b->ops[i];
@@ -367,7 +370,8 @@ static void read_splits(struct bench *b, struct bench_guest *g)
 		for (size_t i = 0; i < b->n; i++) {
 			struct bench_op *op = &b->ops[i];
 
-			if (op->kernel != g->boot.vm.kernel || op->split || strcmp(op->name, r->op) ||
+			if (op->kernel != g->boot.vm.kernel || op->split ||
+			    strcmp(op->name, r->op) ||
 			    (op->module && strcmp(op->module, r->module)))
 				continue;
 			op->split = true;
@@ -396,7 +400,8 @@ static void subtract(struct bench *b)
 		struct bench_op *op = &b->ops[i];
 		const struct bench_op *floor =
 			op->floor && strcmp(op->floor, FLOOR_EMPTY) ?
-				find_op(b, op->kernel, op->module, op->floor) : NULL;
+				find_op(b, op->kernel, op->module, op->floor) :
+				NULL;
 
 		op->own = op->instructions - (floor ? floor->instructions : 0);
 	}
@@ -446,7 +451,8 @@ static void read_item(struct bench *b, struct bench_guest *g, const struct item 
 		const char *skipped = json_string_value(json_object_get(line, "skipped"));
 
 		if (json_is_false(json_object_get(line, "icount")))
-			ktap_set(ktap_new(t, "clock"), KTAP_FAIL, "the guest's counter does not count instructions");
+			ktap_set(ktap_new(t, "clock"), KTAP_FAIL,
+				 "the guest's counter does not count instructions");
 		if (error)
 			ktap_set(ktap_new(t, name), KTAP_FAIL, "%s", error);
 		else if (skipped)
@@ -458,10 +464,13 @@ static void read_item(struct bench *b, struct bench_guest *g, const struct item 
 		json_decref(line);
 	}
 	if (!j->ended)
-		ktap_set(ktap_new(t, "guest"), g->boot.vm.end == VM_HANG ? KTAP_TIMEOUT : KTAP_CRASHED, "%s%s%s",
-			 vm_end_name(g->boot.vm.end), g->boot.vm.why ? ": " : "", g->boot.vm.why ?: "");
+		ktap_set(ktap_new(t, "guest"),
+			 g->boot.vm.end == VM_HANG ? KTAP_TIMEOUT : KTAP_CRASHED, "%s%s%s",
+			 vm_end_name(g->boot.vm.end), g->boot.vm.why ? ": " : "",
+			 g->boot.vm.why ?: "");
 	else if (strcmp(j->status, "0") && strcmp(j->status, "77") && b->n == had)
-		ktap_set(ktap_new(t, "program"), KTAP_FAIL, "%s: %s", j->status, j->err.s ?: "no message");
+		ktap_set(ktap_new(t, "program"), KTAP_FAIL, "%s: %s", j->status,
+			 j->err.s ?: "no message");
 	strv_free(&lines);
 }
 
@@ -609,10 +618,11 @@ void bench_print(FILE *out, const struct bench *b)
 		const struct bench_op *op = &b->ops[i];
 
 		if (op->kernel != k) {
-			fprintf(out, "%sExact clock: instructions per call, Linux %s, %s\n", k ? "\n" : "",
-				op->kernel->release, op->built->compiler);
-			fprintf(out, "  %-*s %7s  %-22s %8s %9s %6s %6s %6s\n", (int)width, "operation", "mode",
-				"own", "at mode", "mean", "user", "module", "kernel");
+			fprintf(out, "%sExact clock: instructions per call, Linux %s, %s\n",
+				k ? "\n" : "", op->kernel->release, op->built->compiler);
+			fprintf(out, "  %-*s %7s  %-22s %8s %9s %6s %6s %6s\n", (int)width,
+				"operation", "mode", "own", "at mode", "mean", "user", "module",
+				"kernel");
 			k = op->kernel;
 			module = "";
 		}
@@ -630,7 +640,8 @@ static json_t *functions_json(const struct bench_op *op)
 	json_t *o = json_object();
 
 	for (size_t i = 0; i < op->n_functions; i++)
-		json_object_set_new(o, op->functions[i].name, json_integer(lround(op->functions[i].count)));
+		json_object_set_new(o, op->functions[i].name,
+				    json_integer(lround(op->functions[i].count)));
 	return o;
 }
 
@@ -640,17 +651,20 @@ json_t *bench_json(const struct bench *b)
 
 	for (size_t i = 0; i < b->n; i++) {
 		const struct bench_op *op = &b->ops[i];
-		json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:s?, s:b, s:I, s:I, s:f, s:f}", "kernel",
-				      op->kernel->name, "release", op->kernel->release, "arch",
-				      op->kernel->arch->name, "compiler", op->built->compiler, "module",
-				      op->module, "operation", op->name, "floor", op->floor, "spread", op->spread,
-				      "instructions", (json_int_t)op->instructions, "above_floor",
-				      (json_int_t)op->own, "share_at_mode", op->at_mode, "mean", op->mean);
+		json_t *o =
+			json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:s?, s:b, s:I, s:I, s:f, s:f}",
+				  "kernel", op->kernel->name, "release", op->kernel->release,
+				  "arch", op->kernel->arch->name, "compiler", op->built->compiler,
+				  "module", op->module, "operation", op->name, "floor", op->floor,
+				  "spread", op->spread, "instructions",
+				  (json_int_t)op->instructions, "above_floor", (json_int_t)op->own,
+				  "share_at_mode", op->at_mode, "mean", op->mean);
 
 		if (op->split) {
 			json_object_set_new(o, "split",
-					    json_pack("{s:I, s:I, s:I}", "user", (json_int_t)lround(op->user),
-						      "module", (json_int_t)lround(op->in_module), "kernel",
+					    json_pack("{s:I, s:I, s:I}", "user",
+						      (json_int_t)lround(op->user), "module",
+						      (json_int_t)lround(op->in_module), "kernel",
 						      (json_int_t)lround(op->kernel_rest)));
 			json_object_set_new(o, "functions", functions_json(op));
 		}
@@ -671,8 +685,8 @@ static bool has_budget(const struct bench_op *op)
 /* The object at arch/release/compiler/module, made if @make. */
 static json_t *budget_of(json_t *root, const struct bench_op *op, bool make)
 {
-	const char *const path[] = {op->kernel->arch->name, op->kernel->release, op->built->compiler,
-				    op->module};
+	const char *const path[] = { op->kernel->arch->name, op->kernel->release,
+				     op->built->compiler, op->module };
 	json_t *o = root;
 
 	for (size_t i = 0; i < ARRAY_SIZE(path) && o; i++) {
@@ -693,8 +707,8 @@ enum lab_exit bench_budget_save(const struct bench *b, const char *path)
 	json_t *root = json_load_file(path, 0, &error);
 
 	if (!root && file_exists(path))
-		return lab_fail(LAB_CANNOT, "mend it, or name another file", "%s:%d: %s", path, error.line,
-				error.text);
+		return lab_fail(LAB_CANNOT, "mend it, or name another file", "%s:%d: %s", path,
+				error.line, error.text);
 	if (!root)
 		root = json_object();
 	for (size_t i = 0; i < b->n; i++) {
@@ -719,7 +733,8 @@ enum lab_exit bench_budget_save(const struct bench *b, const char *path)
 		err = file_write(path, out.s, out.n);
 		buf_free(&out);
 		if (err)
-			return lab_fail(LAB_CANNOT, NULL, "cannot write %s: %s", path, strerror(-err));
+			return lab_fail(LAB_CANNOT, NULL, "cannot write %s: %s", path,
+					strerror(-err));
 	}
 	return LAB_OK;
 }
@@ -732,19 +747,21 @@ static void check_op(struct ktap *t, const struct bench_op *op, json_t *entry)
 	if (op->own <= budget) {
 		ktap_set(t, KTAP_PASS, NULL);
 		if (op->own < budget)
-			ktap_note(t, "%ld instructions, %lld less than its budget: --save-budget keeps that",
-				  op->own, (long long)(budget - op->own));
+			ktap_note(
+				t,
+				"%ld instructions, %lld less than its budget: --save-budget keeps that",
+				op->own, (long long)(budget - op->own));
 		return;
 	}
-	ktap_set(t, KTAP_FAIL, "%ld instructions above %s, %lld more than its budget of %lld", op->own,
-		 op->floor, (long long)(op->own - budget), (long long)budget);
+	ktap_set(t, KTAP_FAIL, "%ld instructions above %s, %lld more than its budget of %lld",
+		 op->own, op->floor, (long long)(op->own - budget), (long long)budget);
 	for (size_t i = 0; i < op->n_functions; i++) {
 		json_t *was = json_object_get(functions, op->functions[i].name);
 		long now = lround(op->functions[i].count);
 
 		if (now > json_integer_value(was))
-			ktap_note(t, "in %s: %ld instructions, budget %lld", op->functions[i].name, now,
-				  (long long)json_integer_value(was));
+			ktap_note(t, "in %s: %ld instructions, budget %lld", op->functions[i].name,
+				  now, (long long)json_integer_value(was));
 	}
 }
 
@@ -755,8 +772,8 @@ enum lab_exit bench_budget_check(struct bench *b, const char *path)
 	struct ktap *suite = ktap_new(b->run->root, "budget");
 
 	if (!root)
-		return lab_fail(LAB_CANNOT, "write one with --save-budget", "%s:%d: %s", path, error.line,
-				error.text);
+		return lab_fail(LAB_CANNOT, "write one with --save-budget", "%s:%d: %s", path,
+				error.line, error.text);
 	for (size_t i = 0; i < b->n; i++) {
 		const struct bench_op *op = &b->ops[i];
 		_cleanup_free_ char *name = NULL;

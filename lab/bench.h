@@ -10,29 +10,29 @@
 
 struct bench_function {
 	char *name;
-	double count;		/* instructions per call */
+	double count; /* instructions per call */
 };
 
 /* struct bench_op - one operation of one module on one kernel */
 struct bench_op {
 	const struct kernel *kernel;
 	const struct built *built;
-	const char *module;	/* NULL: a built-in floor */
+	const char *module; /* NULL: a built-in floor */
 	char *name, *floor;
-	bool spread;		/* the distribution is the result, not the mode */
-	json_t *raw;		/* the guest's line */
-	long instructions;	/* mode, the empty call's taken off */
-	long own;		/* above its floor */
-	double at_mode;		/* share of samples at the mode, 0..1 */
-	double mean;		/* of the loop, the empty call's taken off */
-	bool split;		/* the following are known */
+	bool spread;	   /* the distribution is the result, not the mode */
+	json_t *raw;	   /* the guest's line */
+	long instructions; /* mode, the empty call's taken off */
+	long own;	   /* above its floor */
+	double at_mode;	   /* share of samples at the mode, 0..1 */
+	double mean;	   /* of the loop, the empty call's taken off */
+	bool split;	   /* the following are known */
 	double user, in_module, kernel_rest;
-	struct bench_function *functions;	/* of the module, most expensive first */
+	struct bench_function *functions; /* of the module, most expensive first */
 	size_t n_functions;
 };
 
 struct bench {
-	struct test_run *run;	/* rooms, kernels, builds; bench adds failures to run->root */
+	struct test_run *run; /* rooms, kernels, builds; bench adds failures to run->root */
 	bool trace;
 	struct bench_op *ops;
 	size_t n;
@@ -54,7 +54,7 @@ void bench_free(struct bench *b);
 
 /* struct trace_split - what QEMU's exec log says of one operation */
 struct trace_split {
-	double user, in_module, rest;	/* instructions per pass between two marks */
+	double user, in_module, rest; /* instructions per pass between two marks */
 	struct bench_function *functions;
 	size_t n_functions;
 	size_t passes;

@@ -125,7 +125,7 @@ enum lab_exit boot_init(struct boot *b, const struct kernel *k)
 {
 	enum lab_exit ret;
 
-	*b = (struct boot){.vm = {.kernel = k, .initrd_fd = -1}};
+	*b = (struct boot){ .vm = { .kernel = k, .initrd_fd = -1 } };
 	b->vm.timeout_s = lab_options.timeout_s;
 	b->vm.on_line = on_line;
 	b->vm.on_log = on_log;
@@ -190,7 +190,7 @@ static void add_conf(struct boot *b, const struct driver *d, const struct module
 
 static void add_programs(struct boot *b, const struct built *built)
 {
-	const struct strv *const lists[] = {&built->tests, &built->benches, &built->clients};
+	const struct strv *const lists[] = { &built->tests, &built->benches, &built->clients };
 	_cleanup_free_ char *conform = xasprintf(BIN_DIR "/conform-%s", built->driver->name);
 
 	if (strv_has(&b->built, built->dir))
@@ -200,7 +200,8 @@ static void add_programs(struct boot *b, const struct built *built)
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
 		for (size_t i = 0; i < lists[l]->n; i++) {
 			_cleanup_free_ char *to = xasprintf(BIN_DIR "/%s", lists[l]->v[i]);
-			_cleanup_free_ char *from = xasprintf("%s/bin/%s", built->dir, lists[l]->v[i]);
+			_cleanup_free_ char *from =
+				xasprintf("%s/bin/%s", built->dir, lists[l]->v[i]);
 
 			initramfs_file(b->fs, to, 0755, from);
 		}
@@ -231,7 +232,7 @@ struct job *boot_add_job(struct boot *b, const char *module, const char *name, i
 
 	b->jobs = xrealloc(b->jobs, b->n + 1, sizeof(*b->jobs));
 	j = &b->jobs[b->n++];
-	*j = (struct job){.timeout_s = timeout_s};
+	*j = (struct job){ .timeout_s = timeout_s };
 	j->name = xasprintf("%s/%s", module, name);
 	j->module = xstrdup(module);
 	strv_addf(&j->env, ENV_MODULE "=%s", module);

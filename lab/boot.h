@@ -10,15 +10,15 @@
 
 /* struct job - a program run in the guest, and its answer */
 struct job {
-	char *name;		/* MODULE/JOB */
+	char *name; /* MODULE/JOB */
 	char *module;
 	int timeout_s;
 	struct strv env, argv;
 	/* results */
 	bool begun, ended;
 	struct buf out, err;
-	char *status;		/* of EXIT: "0", "-11", "timeout" */
-	char *why;		/* or NULL */
+	char *status; /* of EXIT: "0", "-11", "timeout" */
+	char *why;    /* or NULL */
 	double ms;
 };
 
@@ -28,8 +28,8 @@ struct boot {
 	struct guest_tools tools;
 	struct job *jobs;
 	size_t n;
-	struct strv modules;	/* names in it already */
-	struct strv built;	/* directories of rooms in it already */
+	struct strv modules; /* names in it already */
+	struct strv built;   /* directories of rooms in it already */
 	struct buf plan;
 	struct job *running;
 	bool end_seen;

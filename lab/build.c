@@ -27,7 +27,7 @@ static char *target_tool(const struct arch *arch, const char *tool)
 
 static char *first_line_of(const char *program, const char *option)
 {
-	char *out = proc_output((char *[]){(char *)program, (char *)option, NULL});
+	char *out = proc_output((char *[]){ (char *)program, (char *)option, NULL });
 	char *nl = out ? strchr(out, '\n') : NULL;
 
 	if (nl)
@@ -60,8 +60,8 @@ static void on_message(void *ctx, const char *line, bool is_err)
 
 static enum lab_exit run_tool(struct build_dir *bd, char *const *argv)
 {
-	struct proc p = {.argv = argv, .dir = bd->tmp, .on_line = on_message, .ctx = bd};
-	char *const env[] = {"LC_ALL=C", "MAKEFLAGS=", NULL};
+	struct proc p = { .argv = argv, .dir = bd->tmp, .on_line = on_message, .ctx = bd };
+	char *const env[] = { "LC_ALL=C", "MAKEFLAGS=", NULL };
 	enum lab_exit ret;
 
 	p.env = env;
@@ -74,10 +74,12 @@ static enum lab_exit run_tool(struct build_dir *bd, char *const *argv)
 
 static enum lab_exit no_space_or(int err, const char *what, const char *path)
 {
-	return lab_fail(LAB_CANNOT,
-			err == -ENOSPC || err == -EDQUOT ?
-				"make room there, or set CDEVLAB_CACHE to a directory that has some" : NULL,
-			"cannot %s %s: %s", what, path, strerror(-err));
+	return lab_fail(
+		LAB_CANNOT,
+		err == -ENOSPC || err == -EDQUOT ?
+			"make room there, or set CDEVLAB_CACHE to a directory that has some" :
+			NULL,
+		"cannot %s %s: %s", what, path, strerror(-err));
 }
 
 /* Files of a directory by prefix and suffix, without the suffix' last @cut characters. */
@@ -99,12 +101,13 @@ static void find_files(const char *dir, const char *prefix, const char *suffix, 
  * A build is made in a temporary directory beside its final place and renamed: what is there is whole.
  * make() returns LAB_FAILED for errors in the sources.
  */
-static enum lab_exit build_once(const char *kind, const char *key, const char *shown_as, bool *cached,
-				char **dir, enum lab_exit (*make)(struct build_dir *bd, void *ctx), void *ctx)
+static enum lab_exit build_once(const char *kind, const char *key, const char *shown_as,
+				bool *cached, char **dir,
+				enum lab_exit (*make)(struct build_dir *bd, void *ctx), void *ctx)
 {
 	_cleanup_free_ char *base = NULL, *lock_path = NULL, *messages = NULL;
 	_cleanup_close_ int lock = -1;
-	struct build_dir bd = {.shown_as = (char *)shown_as};
+	struct build_dir bd = { .shown_as = (char *)shown_as };
 	enum lab_exit ret = LAB_OK;
 	int err;
 
@@ -178,7 +181,9 @@ static enum lab_exit make_tools(struct build_dir *bd, void *arg)
 	strv_add(&objects, "libguest.a");
 	while (!ret && (e = readdir(d))) {
 		_cleanup_free_ char *src = xasprintf("%s/%s", ctx->src, e->d_name);
-		char *argv[] = {(char *)ctx->cc, GUEST_CFLAGS, "-Wshadow", "-D_GNU_SOURCE", "-c", src, NULL};
+		char *argv[] = {
+			(char *)ctx->cc, GUEST_CFLAGS, "-Wshadow", "-D_GNU_SOURCE", "-c", src, NULL
+		};
 
 		if (!str_ends(e->d_name, ".c"))
 			continue;
@@ -190,8 +195,8 @@ static enum lab_exit make_tools(struct build_dir *bd, void *arg)
 	if (!ret)
 		ret = run_tool(bd, objects.v);
 	if (!ret) {
-		char *argv[] = {(char *)ctx->cc, GUEST_CFLAGS, "-s", "-o", "agent", "agent.o",
-				"libguest.a", NULL};
+		char *argv[] = { (char *)ctx->cc, GUEST_CFLAGS, "-s",	      "-o",
+				 "agent",	  "agent.o",	"libguest.a", NULL };
 
 		ret = run_tool(bd, argv);
 	}
@@ -204,7 +209,7 @@ enum lab_exit build_guest_tools(const struct arch *arch, struct guest_tools *t)
 {
 	_cleanup_free_ char *cc = target_tool(arch, "gcc"), *ar = target_tool(arch, "ar");
 	_cleanup_free_ char *src = xasprintf("%s/guest", lab_data_dir()), *version = NULL;
-	struct tools_ctx ctx = {.cc = cc, .ar = ar, .src = src};
+	struct tools_ctx ctx = { .cc = cc, .ar = ar, .src = src };
 	struct hash *h = hash_new();
 	enum lab_exit ret;
 	bool cached;
@@ -221,7 +226,8 @@ enum lab_exit build_guest_tools(const struct arch *arch, struct guest_tools *t)
 		return lab_fail(LAB_CANNOT, NULL, "cannot read %s: %s", src, strerror(-err));
 	ret = build_once("guest", t->id, src, &cached, &t->dir, make_tools, &ctx);
 	if (ret == LAB_FAILED)
-		ret = lab_fail(LAB_CANNOT, NULL, "the programs in %s do not compile with %s", src, cc);
+		ret = lab_fail(LAB_CANNOT, NULL, "the programs in %s do not compile with %s", src,
+			       cc);
 	t->agent = xasprintf("%s/agent", t->dir);
 	t->archive = xasprintf("%s/libguest.a", t->dir);
 	return ret;
@@ -271,7 +277,7 @@ static enum lab_exit make_modules(struct build_dir *bd, struct room_ctx *ctx)
 			       "%s builds no module", ctx->d->dir);
 	for (size_t i = 0; i < kos.n && !ret; i++) {
 		_cleanup_free_ char *debug = xasprintf("%s.debug", kos.v[i]);
-		char *strip[] = {ctx->strip, "--strip-debug", "-o", kos.v[i], debug, NULL};
+		char *strip[] = { ctx->strip, "--strip-debug", "-o", kos.v[i], debug, NULL };
 		_cleanup_free_ char *from = xasprintf("%s/%s", bd->tmp, kos.v[i]);
 		_cleanup_free_ char *to = xasprintf("%s/%s", bd->tmp, debug);
 
@@ -288,7 +294,7 @@ static enum lab_exit link_program(struct build_dir *bd, struct room_ctx *ctx, co
 				  const struct strv *sources)
 {
 	struct strv argv = {};
-	char *const flags[] = {GUEST_CFLAGS, "-I.", NULL};
+	char *const flags[] = { GUEST_CFLAGS, "-I.", NULL };
 	enum lab_exit ret;
 
 	strv_add(&argv, ctx->cc);
@@ -327,7 +333,8 @@ static enum lab_exit make_conform(struct build_dir *bd, struct room_ctx *ctx)
 	buf_puts(&c, "#include \"conform.h\"\nconst struct uapi_ioctl uapi_ioctls[] = {\n");
 	for (size_t i = 0; i < ctx->d->ioctls.n; i++)
 		buf_printf(&c, "\t{\"%s\", %s},\n", ctx->d->ioctls.v[i], ctx->d->ioctls.v[i]);
-	buf_printf(&c, "\t{NULL, 0},\n};\nconst unsigned int uapi_n_ioctls = %zu;\n", ctx->d->ioctls.n);
+	buf_printf(&c, "\t{NULL, 0},\n};\nconst unsigned int uapi_n_ioctls = %zu;\n",
+		   ctx->d->ioctls.n);
 	err = file_write(path, c.s, c.n);
 	buf_free(&c);
 	if (err)
@@ -341,8 +348,11 @@ static enum lab_exit make_conform(struct build_dir *bd, struct room_ctx *ctx)
 		closedir(d);
 	ret = link_program(bd, ctx, "conform", &sources);
 	if (ret == LAB_FAILED)
-		lab_fail(LAB_FAILED, "a UAPI header includes only <linux/types.h> and <linux/ioctl.h>, and compiles "
-			 "in user space", "the UAPI header of %s does not compile by itself", ctx->d->name);
+		lab_fail(
+			LAB_FAILED,
+			"a UAPI header includes only <linux/types.h> and <linux/ioctl.h>, and compiles "
+			"in user space",
+			"the UAPI header of %s does not compile by itself", ctx->d->name);
 	strv_free(&sources);
 	return ret;
 }
@@ -351,8 +361,8 @@ static enum lab_exit make_conform(struct build_dir *bd, struct room_ctx *ctx)
  * Sources of guest programs by name, without ".c". One that Kbuild has made an object of is a part of a module,
  * whatever it is called: foo_ioctl.c is no client.
  */
-static void find_programs(const char *dir, const char *build_dir, const char *prefix, const char *suffix,
-			  struct strv *out)
+static void find_programs(const char *dir, const char *build_dir, const char *prefix,
+			  const char *suffix, struct strv *out)
 {
 	struct strv all = {};
 
@@ -373,7 +383,7 @@ static enum lab_exit make_room(struct build_dir *bd, void *arg)
 {
 	static const struct {
 		const char *prefix, *suffix;
-	} kinds[] = {{"test_", ".c"}, {"bench_", ".c"}, {"", "ctl.c"}};
+	} kinds[] = { { "test_", ".c" }, { "bench_", ".c" }, { "", "ctl.c" } };
 	struct room_ctx *ctx = arg;
 	_cleanup_free_ char *bin = xasprintf("%s/bin", bd->tmp);
 	enum lab_exit ret;
@@ -464,14 +474,14 @@ static void describe(struct built *b)
 enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struct built *b)
 {
 	struct guest_tools tools;
-	struct room_ctx ctx = {.d = d, .k = k, .tools = &tools};
+	struct room_ctx ctx = { .d = d, .k = k, .tools = &tools };
 	_cleanup_free_ char *guest_cc = NULL, *guest_version = NULL;
 	char key[HASH_HEX];
 	struct hash *h;
 	enum lab_exit ret;
 	int err;
 
-	*b = (struct built){.driver = d};
+	*b = (struct built){ .driver = d };
 	ret = build_guest_tools(k->arch, &tools);
 	if (ret)
 		goto out;
@@ -480,7 +490,8 @@ enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struc
 	ctx.strip = target_tool(k->arch, "strip");
 	b->compiler = first_line_of(k->cc, "--version");
 	if (!b->compiler) {
-		ret = lab_fail(LAB_CANNOT, "apt install gcc", "the compiler %s does not run", k->cc);
+		ret = lab_fail(LAB_CANNOT, "apt install gcc", "the compiler %s does not run",
+			       k->cc);
 		goto out;
 	}
 	h = hash_new();

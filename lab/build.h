@@ -11,30 +11,30 @@
 
 /* struct module - one .ko of a room: the unit that is loaded, tested and measured */
 struct module {
-	char *name;		/* as in /proc/modules: vgpio_wq */
-	char *ko;		/* stripped, for the guest */
-	char *debug_ko;		/* with debug information, for source lines */
-	char sha256[HASH_HEX];	/* of ko */
-	struct strv needs;	/* modules of the same room, in the order to load them first */
+	char *name;	       /* as in /proc/modules: vgpio_wq */
+	char *ko;	       /* stripped, for the guest */
+	char *debug_ko;	       /* with debug information, for source lines */
+	char sha256[HASH_HEX]; /* of ko */
+	struct strv needs;     /* modules of the same room, in the order to load them first */
 };
 
 /* struct built - what a room became */
 struct built {
 	const struct driver *driver;
-	char *dir;		/* in the cache */
+	char *dir; /* in the cache */
 	struct module *modules;
 	size_t n;
-	struct strv tests, benches, clients;	/* names of programs: test_vgpio, ... in dir/bin */
-	char *conform;		/* the conformance suite with this room's ioctls */
-	char *compiler;		/* first line of --version of the modules' compiler */
-	bool cached;		/* nothing had to be built */
+	struct strv tests, benches, clients; /* names of programs: test_vgpio, ... in dir/bin */
+	char *conform;			     /* the conformance suite with this room's ioctls */
+	char *compiler;			     /* first line of --version of the modules' compiler */
+	bool cached;			     /* nothing had to be built */
 };
 
 /* struct guest_tools - what every guest has, built once per architecture and compiler */
 struct guest_tools {
 	char *dir;
 	char *agent;
-	char *archive;		/* libguest.a: harness, exact clock */
+	char *archive; /* libguest.a: harness, exact clock */
 	char id[HASH_HEX];
 };
 

@@ -15,21 +15,21 @@ int cmd_check(int argc, char **argv);
 
 /* struct args - a command line, read */
 struct args {
-	struct strv rest;	/* drivers and directories */
-	struct strv kernels;	/* -k */
-	const char *out_dir;	/* -o */
-	const char *junit, *json;	/* files; json "-" for standard output */
+	struct strv rest;	  /* drivers and directories */
+	struct strv kernels;	  /* -k */
+	const char *out_dir;	  /* -o */
+	const char *junit, *json; /* files; json "-" for standard output */
 	const char *only;
 	const char *save_budget, *check_budget;
-	const char *group;	/* check: one group of tests */
-	bool trace;		/* bench: the split */
+	const char *group; /* check: one group of tests */
+	bool trace;	   /* bench: the split */
 };
 
 /* Options beside the common ones (-h -v -k -o --dry-run --timeout --yes). */
 enum args_option {
 	ARG_JUNIT = 1,
-	ARG_JSON = 2,		/* --json FILE */
-	ARG_JSON_FLAG = 4,	/* --json: standard output is JSON */
+	ARG_JSON = 2,	   /* --json FILE */
+	ARG_JSON_FLAG = 4, /* --json: standard output is JSON */
 	ARG_ONLY = 8,
 	ARG_BUDGET = 16,
 	ARG_GROUP = 32,

@@ -15,8 +15,8 @@ static const char help[] =
 
 int cmd_bench(int argc, char **argv)
 {
-	struct test_run t = {.command = "bench"};
-	struct bench b = {.run = &t};
+	struct test_run t = { .command = "bench" };
+	struct bench b = { .run = &t };
 	enum lab_exit ret;
 	struct args a;
 	int r = args_parse(argc, argv, ARG_JSON_FLAG | ARG_BUDGET, help, &a);

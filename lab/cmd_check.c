@@ -22,16 +22,17 @@ static const char help[] =
 static void run_program(struct ktap *suite, const char *path, int timeout_s)
 {
 	struct ktap *t = ktap_new(suite, path_base(path));
-	char *argv[] = {(char *)path, NULL};
+	char *argv[] = { (char *)path, NULL };
 	_cleanup_free_ char *self = xasprintf("CDEVLAB_SELF=%s/build/cdevlab", lab_data_dir());
-	char *env[] = {"CMOCKA_MESSAGE_OUTPUT=TAP", self, NULL};
-	struct proc p = {.argv = argv, .env = env, .timeout_s = timeout_s, .dir = lab_data_dir()};
+	char *env[] = { "CMOCKA_MESSAGE_OUTPUT=TAP", self, NULL };
+	struct proc p = { .argv = argv, .env = env, .timeout_s = timeout_s, .dir = lab_data_dir() };
 	enum lab_exit ret = proc_run(&p);
 	struct strv lines = {};
 
 	if (!ktap_parse(t, p.out.s ?: "") || (p.status && !ktap_count(t).failed))
-		ktap_set(ktap_new(t, "exit"), ret == LAB_TIMEOUT ? KTAP_TIMEOUT : KTAP_FAIL, "%s %d",
-			 ret == LAB_TIMEOUT ? "no end in time; status" : "status", p.status);
+		ktap_set(ktap_new(t, "exit"), ret == LAB_TIMEOUT ? KTAP_TIMEOUT : KTAP_FAIL,
+			 "%s %d", ret == LAB_TIMEOUT ? "no end in time; status" : "status",
+			 p.status);
 	if (p.status && p.err.s)
 		strv_split(&lines, p.err.s, "\n");
 	for (size_t i = 0; i < lines.n && t->n; i++)
@@ -41,12 +42,13 @@ static void run_program(struct ktap *suite, const char *path, int timeout_s)
 }
 
 /* make TARGET, then all programs of a pattern. */
-static enum lab_exit run_programs(struct ktap *suite, const char *target, const char *pattern, int timeout_s)
+static enum lab_exit run_programs(struct ktap *suite, const char *target, const char *pattern,
+				  int timeout_s)
 {
 	_cleanup_free_ char *full = xasprintf("%s/%s", lab_data_dir(), pattern);
 	_cleanup_free_ char *jobs = xasprintf("-j%ld", sysconf(_SC_NPROCESSORS_ONLN));
-	char *argv[] = {"make", "-s", jobs, (char *)target, NULL};
-	struct proc p = {.argv = argv, .pass = true, .dir = lab_data_dir()};
+	char *argv[] = { "make", "-s", jobs, (char *)target, NULL };
+	struct proc p = { .argv = argv, .pass = true, .dir = lab_data_dir() };
 	enum lab_exit ret = proc_run(&p);
 	glob_t g = {};
 
@@ -83,8 +85,8 @@ static enum lab_exit check_defences(struct ktap *suite)
 static enum lab_exit check_command(struct ktap *suite, const char *name, const char *shell_line)
 {
 	struct ktap *t = ktap_new(suite, name);
-	char *argv[] = {"sh", "-c", (char *)shell_line, NULL};
-	struct proc p = {.argv = argv, .timeout_s = 600, .dir = lab_data_dir()};
+	char *argv[] = { "sh", "-c", (char *)shell_line, NULL };
+	struct proc p = { .argv = argv, .timeout_s = 600, .dir = lab_data_dir() };
 	enum lab_exit ret;
 	struct strv lines = {};
 
@@ -95,7 +97,8 @@ static enum lab_exit check_command(struct ktap *suite, const char *name, const c
 	else if (p.status == 127)
 		ktap_set(t, KTAP_SKIP, "%s is not installed", name);
 	else if (p.status == 126)
-		ktap_set(t, KTAP_SKIP, "the files are laid out by clang-format 14, and this is another");
+		ktap_set(t, KTAP_SKIP,
+			 "the files are laid out by clang-format 14, and this is another");
 	else
 		ktap_set(t, p.status ? KTAP_FAIL : KTAP_PASS, "status %d", p.status);
 	if (p.out.s)
@@ -131,10 +134,11 @@ static enum lab_exit check_sparse(struct ktap *suite)
 		for (size_t m = 0; m < k.make_args.n; m++)
 			buf_printf(&args, " '%s'", k.make_args.v[m]);
 		/* Kbuild does not fail on what sparse says, so saying anything is the failure */
-		line = xasprintf("command -v sparse >/dev/null || exit 127; cp drivers/%s/* '%s'/ && "
-				 "make -s -C '%s' M='%s' CC='%s'%s W=1 C=2 modules >'%s/log' 2>&1; "
-				 "grep -v 'Skipping BTF' '%s/log'; ! grep -qE 'warning|error' '%s/log'",
-				 names.v[i], tmp, k.kdir, tmp, k.cc, args.s, tmp, tmp, tmp);
+		line = xasprintf(
+			"command -v sparse >/dev/null || exit 127; cp drivers/%s/* '%s'/ && "
+			"make -s -C '%s' M='%s' CC='%s'%s W=1 C=2 modules >'%s/log' 2>&1; "
+			"grep -v 'Skipping BTF' '%s/log'; ! grep -qE 'warning|error' '%s/log'",
+			names.v[i], tmp, k.kdir, tmp, k.cc, args.s, tmp, tmp, tmp);
 		ret = check_command(suite, title, line);
 		buf_free(&args);
 		temp_dir_done(tmp);
@@ -148,29 +152,29 @@ static enum lab_exit check_static(struct ktap *suite)
 {
 	static const char *const commands[][2] = {
 		/* other versions lay out a few lines in other ways */
-		{"clang-format",
-		 "command -v clang-format >/dev/null || exit 127; "
-		 "clang-format --version | grep -q 'version 14' || exit 126; "
-		 "clang-format --dry-run -Werror $(find lab guest drivers tests -name '*.[ch]')"},
-		{"cppcheck",
-		 "command -v cppcheck >/dev/null || exit 127; "
-		 "cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability "
-		 "--std=c11 -Iguest -D_GNU_SOURCE -D__x86_64__ "
-		 "-DCDEVLAB_DATADIR='\"/\"' lab guest drivers/*/*ctl.c"},
+		{ "clang-format",
+		  "command -v clang-format >/dev/null || exit 127; "
+		  "clang-format --version | grep -q 'version 14' || exit 126; "
+		  "clang-format --dry-run -Werror $(find lab guest drivers tests -name '*.[ch]')" },
+		{ "cppcheck",
+		  "command -v cppcheck >/dev/null || exit 127; "
+		  "cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability "
+		  "--std=c11 -Iguest -D_GNU_SOURCE -D__x86_64__ "
+		  "-DCDEVLAB_DATADIR='\"/\"' lab guest drivers/*/*ctl.c" },
 		/* leaks are the address sanitizer's: the analyzer does not follow lists that own their strings */
-		{"gcc -fanalyzer",
-		 "for f in lab/*.c; do gcc -std=gnu11 -O1 -D_GNU_SOURCE -DCDEVLAB_DATADIR='\"/\"' -fanalyzer "
-		 "-Wno-analyzer-malloc-leak -Werror -c -o /dev/null $f || exit 1; done"},
-		{"shell syntax", "sh -n cdevlab && sh -n .ci/run"},
-		{"man page",
-		 "command -v man >/dev/null || exit 127; "
-		 "out=$(LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -E UTF-8 -l -Tutf8 -Z docs/cdevlab.1 2>&1 "
-		 ">/dev/null); echo \"$out\"; test -z \"$out\""},
-		{"no room includes another's files",
-		 "! grep -nE '#include \"\\.\\./' drivers/*/*.[ch]"},
+		{ "gcc -fanalyzer",
+		  "for f in lab/*.c; do gcc -std=gnu11 -O1 -D_GNU_SOURCE -DCDEVLAB_DATADIR='\"/\"' -fanalyzer "
+		  "-Wno-analyzer-malloc-leak -Werror -c -o /dev/null $f || exit 1; done" },
+		{ "shell syntax", "sh -n cdevlab && sh -n .ci/run" },
+		{ "man page",
+		  "command -v man >/dev/null || exit 127; "
+		  "out=$(LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -E UTF-8 -l -Tutf8 -Z docs/cdevlab.1 2>&1 "
+		  ">/dev/null); echo \"$out\"; test -z \"$out\"" },
+		{ "no room includes another's files",
+		  "! grep -nE '#include \"\\.\\./' drivers/*/*.[ch]" },
 		/* a driver is known by its driver.ini; prose may give one as an example */
-		{"the lab names no driver",
-		 "for d in drivers/*/; do d=${d%/}; ! grep -nE \"\\\"/?${d##*/}[\\\"/_]\" lab/*.c || exit 1; done"},
+		{ "the lab names no driver",
+		  "for d in drivers/*/; do d=${d%/}; ! grep -nE \"\\\"/?${d##*/}[\\\"/_]\" lab/*.c || exit 1; done" },
 	};
 	enum lab_exit ret = LAB_OK;
 
@@ -182,7 +186,7 @@ static enum lab_exit check_static(struct ktap *suite)
 /* The budgets of rooms that have one, as a test of each operation. */
 static enum lab_exit check_budgets(struct test_run *t)
 {
-	struct bench b = {.run = t, .trace = true};
+	struct bench b = { .run = t, .trace = true };
 	enum lab_exit ret = bench_boot(&b);
 
 	for (size_t i = 0; i < t->n_drivers && !ret; i++) {
@@ -197,7 +201,7 @@ static enum lab_exit check_budgets(struct test_run *t)
 
 static enum lab_exit check_drivers(struct ktap *suite)
 {
-	struct test_run t = {.command = "test"};
+	struct test_run t = { .command = "test" };
 	enum lab_exit ret = test_prepare(&t);
 
 	if (!ret)
@@ -264,11 +268,14 @@ static void judge_proofs(struct ktap *suite, struct boot *b, bool crash)
 	if (crash) {
 		bool died = b->vm.end == VM_PANIC && log.n;
 
-		ktap_set(t, died ? KTAP_PASS : KTAP_FAIL, died ? "%s" : "the guest survived it (%s)",
+		ktap_set(t, died ? KTAP_PASS : KTAP_FAIL,
+			 died ? "%s" : "the guest survived it (%s)",
 			 died ? log.findings[0].headline : vm_end_name(b->vm.end));
 	} else if (b->vm.end != VM_CLEAN || !ktap_parse(t, b->jobs[0].out.s ?: "")) {
 		ktap_set(t, KTAP_FAIL, "%s%s%s", vm_end_name(b->vm.end), b->vm.why ? ": " : "",
-			 b->vm.why ?: b->jobs[0].err.s ?: "");
+			 b->vm.why		  ?:
+				 b->jobs[0].err.s ?:
+						    "");
 	}
 	klog_free(&log);
 }
@@ -278,7 +285,7 @@ static enum lab_exit check_proofs(struct ktap *suite)
 {
 	_cleanup_free_ char *dir = xasprintf("%s/tests/broken", lab_data_dir());
 	_cleanup_free_ char *table = xasprintf("%s/expect.txt", dir);
-	static const char *const parts[] = {"1/2", "2/2"};
+	static const char *const parts[] = { "1/2", "2/2" };
 	struct test_run t = {};
 	struct strv rows = {};
 	struct boot *boots, **list;
@@ -317,8 +324,8 @@ static const struct group {
 	const char *name;
 	enum lab_exit (*run)(struct ktap *suite);
 } groups[] = {
-	{"unit", check_unit},	    {"asan", check_asan},     {"static", check_static},
-	{"drivers", check_drivers}, {"proofs", check_proofs}, {"defences", check_defences},
+	{ "unit", check_unit },	      { "asan", check_asan },	  { "static", check_static },
+	{ "drivers", check_drivers }, { "proofs", check_proofs }, { "defences", check_defences },
 };
 
 /* Suites with their counts, failures with all they said. */
@@ -387,7 +394,8 @@ int cmd_check(int argc, char **argv)
 		_cleanup_free_ char *unit = xasprintf("%s/tests/unit", lab_data_dir());
 
 		if (!file_exists(unit))
-			return lab_fail(LAB_CANNOT, "run it from a checkout", "the project's tests are not installed");
+			return lab_fail(LAB_CANNOT, "run it from a checkout",
+					"the project's tests are not installed");
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(groups) && !ret; i++) {
 		struct ktap *suite;
@@ -416,7 +424,8 @@ int cmd_check(int argc, char **argv)
 	for (size_t i = 0; i < reasons.n; i++)
 		printf("  %4zu  %s\n", counts[i], reasons.v[i]);
 	c = ktap_count(root);
-	printf("%zu passed, %zu failed, %zu skipped\n", c.passed, c.failed + c.timeout + c.crashed, c.skipped);
+	printf("%zu passed, %zu failed, %zu skipped\n", c.passed, c.failed + c.timeout + c.crashed,
+	       c.skipped);
 	if (!ret && c.failed + c.timeout + c.crashed)
 		ret = LAB_FAILED;
 	free(counts);

@@ -38,11 +38,11 @@ static enum lab_exit fetch_one(const char *spec, bool update)
 
 int cmd_kernel(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-						{"update", no_argument, NULL, 'u'},
-						{"verbose", no_argument, NULL, 'v'},
-						{"help", no_argument, NULL, 'h'},
-						{}};
+	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
+						 { "update", no_argument, NULL, 'u' },
+						 { "verbose", no_argument, NULL, 'v' },
+						 { "help", no_argument, NULL, 'h' },
+						 {} };
 	bool json = false, update = false;
 	enum lab_exit ret = LAB_OK;
 	const char *verb;

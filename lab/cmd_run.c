@@ -60,13 +60,16 @@ static void print_module(FILE *out, const struct ktap *m, size_t width)
 		own.failed += c.failed + c.timeout + c.crashed;
 	}
 	if (own.failed)
-		snprintf(tests, sizeof(tests), "%zu FAILED of %zu", own.failed, own.failed + own.passed);
+		snprintf(tests, sizeof(tests), "%zu FAILED of %zu", own.failed,
+			 own.failed + own.passed);
 	else if (own.passed + own.skipped)
-		snprintf(tests, sizeof(tests), own.skipped ? "%zu ok, %zu skipped" : "%zu ok", own.passed,
-			 own.skipped);
+		snprintf(tests, sizeof(tests), own.skipped ? "%zu ok, %zu skipped" : "%zu ok",
+			 own.passed, own.skipped);
 	count_text(conform, sizeof(conform), ktap_child(m, "conform"));
 	fprintf(out, "  %-*s  %-20s %-20s %s\n", (int)width, m->name, conform, tests,
-		bad ? "FAIL" : all.passed ? "PASS" : "SKIP");
+		bad	   ? "FAIL" :
+		all.passed ? "PASS" :
+			     "SKIP");
 }
 
 /* The first failures in words: what a person looks for. */
@@ -110,8 +113,8 @@ static void print_summary(FILE *out, const struct test_run *t, const struct benc
 
 		fprintf(out, "%sLinux %s, %s\n", k ? "\n" : "", strchr(kernel->name, ' ') + 1,
 			t->accel && !strcmp(t->accel, "kvm") ? "KVM" : "emulated");
-		fprintf(out, "  %-*s  %-20s %-20s %s\n", (int)width, "module", "conformance", "own tests",
-			"verdict");
+		fprintf(out, "  %-*s  %-20s %-20s %s\n", (int)width, "module", "conformance",
+			"own tests", "verdict");
 		for (size_t d = 0; d < kernel->n; d++)
 			for (size_t m = 0; m < kernel->children[d]->n; m++)
 				print_module(out, kernel->children[d]->children[m], width);
@@ -126,8 +129,8 @@ static void print_summary(FILE *out, const struct test_run *t, const struct benc
 		if (left < 0)
 			fprintf(out, "  and %d more, in the results\n", -left);
 	}
-	fprintf(out, "\n%zu passed, %zu failed, %zu skipped", c.passed, c.failed + c.timeout + c.crashed,
-		c.skipped);
+	fprintf(out, "\n%zu passed, %zu failed, %zu skipped", c.passed,
+		c.failed + c.timeout + c.crashed, c.skipped);
 	if (c.timeout)
 		fprintf(out, ", of the failed %zu timed out", c.timeout);
 	if (c.crashed)
@@ -142,14 +145,15 @@ static json_t *record(const struct test_run *t, const struct bench *b, char **ar
 
 	for (size_t i = 0; i < t->n_kernels * t->n_drivers; i++)
 		if (t->built[i].n)
-			json_array_append_new(inputs, results_inputs(&t->k[i / t->n_drivers], &t->built[i]));
-	return json_pack("{s:s, s:s, s:f, s:i, s:s?, s:o, s:o, s:o}", "command", command, "ended", now,
-			 "seconds", seconds, "exit", (int)test_exit(t), "accel", t->accel, "inputs", inputs,
-			 "tests", ktap_json(t->root), "bench", bench_json(b));
+			json_array_append_new(inputs, results_inputs(&t->k[i / t->n_drivers],
+								     &t->built[i]));
+	return json_pack("{s:s, s:s, s:f, s:i, s:s?, s:o, s:o, s:o}", "command", command, "ended",
+			 now, "seconds", seconds, "exit", (int)test_exit(t), "accel", t->accel,
+			 "inputs", inputs, "tests", ktap_json(t->root), "bench", bench_json(b));
 }
 
-static enum lab_exit write_results(struct results *r, const struct test_run *t, const struct bench *b,
-				   char **argv, double seconds)
+static enum lab_exit write_results(struct results *r, const struct test_run *t,
+				   const struct bench *b, char **argv, double seconds)
 {
 	_cleanup_free_ char *json = xasprintf("%s/record.json", r->tmp);
 	_cleanup_free_ char *junit = xasprintf("%s/junit.xml", r->tmp);
@@ -158,7 +162,7 @@ static enum lab_exit write_results(struct results *r, const struct test_run *t, 
 	struct {
 		const char *path;
 		bool ktap;
-	} texts[] = {{ktap, true}, {summary, false}};
+	} texts[] = { { ktap, true }, { summary, false } };
 	enum lab_exit ret = results_write_json(json, record(t, b, argv, seconds));
 
 	if (!ret)
@@ -179,8 +183,8 @@ static enum lab_exit write_results(struct results *r, const struct test_run *t, 
 
 int cmd_run(int argc, char **argv)
 {
-	struct test_run t = {.command = "run"};
-	struct bench b = {.run = &t, .trace = true};
+	struct test_run t = { .command = "run" };
+	struct bench b = { .run = &t, .trace = true };
 	_cleanup_free_ char *logs = NULL;
 	double start = now_s();
 	struct results r = {};

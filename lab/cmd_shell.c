@@ -13,8 +13,8 @@ static const char help[] =
 
 int cmd_shell(int argc, char **argv)
 {
-	struct test_run t = {.command = "shell"};
-	struct boot b = {}, *boots[] = {&b};
+	struct test_run t = { .command = "shell" };
+	struct boot b = {}, *boots[] = { &b };
 	enum lab_exit ret;
 	struct args a;
 	int r = args_parse(argc, argv, 0, help, &a);
@@ -23,13 +23,15 @@ int cmd_shell(int argc, char **argv)
 		return r < 0 ? LAB_OK : r;
 	if (a.rest.n != 1 || a.kernels.n > 1) {
 		args_free(&a);
-		return lab_fail(LAB_USAGE, "see --help", "shell takes one driver or directory, and one kernel");
+		return lab_fail(LAB_USAGE, "see --help",
+				"shell takes one driver or directory, and one kernel");
 	}
 	t.drivers = a.rest;
 	t.kernels = a.kernels;
 	a.rest = a.kernels = (struct strv){};
 	if (!file_exists(BUSYBOX))
-		ret = lab_fail(LAB_CANNOT, "apt install busybox-static", "%s is not there", BUSYBOX);
+		ret = lab_fail(LAB_CANNOT, "apt install busybox-static", "%s is not there",
+			       BUSYBOX);
 	else
 		ret = test_prepare(&t);
 	if (!ret && !t.built[0].n)
@@ -48,7 +50,8 @@ int cmd_shell(int argc, char **argv)
 		if (!ret && b.vm.end == VM_PANIC)
 			ret = lab_fail(LAB_CRASHED, NULL, "the guest's kernel crashed");
 		else if (!ret && b.vm.end == VM_QEMU_FAILED)
-			ret = lab_fail(LAB_CANNOT, NULL, "QEMU ended on its own: %s", b.vm.why ?: "no message");
+			ret = lab_fail(LAB_CANNOT, NULL, "QEMU ended on its own: %s",
+				       b.vm.why ?: "no message");
 		else if (!ret && b.vm.end == VM_HANG)
 			ret = LAB_TIMEOUT;
 	}

@@ -19,7 +19,9 @@ static bool is_dir(const char *path)
 
 bool driver_skip_name(const char *name)
 {
-	static const char *const ends[] = {".o", ".ko", ".mod", ".mod.c", ".cmd", ".a", ".d", "~"};
+	static const char *const ends[] = {
+		".o", ".ko", ".mod", ".mod.c", ".cmd", ".a", ".d", "~"
+	};
 
 	if (name[0] == '.')
 		return true;
@@ -36,7 +38,8 @@ enum lab_exit driver_names(struct strv *names)
 	struct dirent *e;
 
 	if (!d)
-		return lab_fail(LAB_CANNOT, "run it from a checkout, or install it with make install",
+		return lab_fail(LAB_CANNOT,
+				"run it from a checkout, or install it with make install",
 				"cannot read %s: %s", dir, strerror(errno));
 	while ((e = readdir(d))) {
 		_cleanup_free_ char *kbuild = xasprintf("%s/%s/Kbuild", dir, e->d_name);
@@ -123,9 +126,9 @@ static int on_ini(void *ctx, const char *section, const char *key, const char *v
 		const char *section, *key;
 		char **to;
 	} keys[] = {
-		{"driver", "summary", &d->summary}, {"node", "path", &d->node},
-		{"node", "mode", &d->mode},	    {"node", "event", &d->event},
-		{"module", "params", &d->params},
+		{ "driver", "summary", &d->summary }, { "node", "path", &d->node },
+		{ "node", "mode", &d->mode },	      { "node", "event", &d->event },
+		{ "module", "params", &d->params },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -148,7 +151,8 @@ static int on_ini(void *ctx, const char *section, const char *key, const char *v
 			strv_addf(&d->args, "%s=%s", key + 4, hex);
 			return 1;
 		}
-		st->problem = st->problem ?: xasprintf("%s is not a string of hexadecimal bytes", key);
+		st->problem =
+			st->problem ?: xasprintf("%s is not a string of hexadecimal bytes", key);
 		return 0;
 	}
 	st->problem = st->problem ?: xasprintf("unknown key %s in section [%s]", key, section);
@@ -157,15 +161,15 @@ static int on_ini(void *ctx, const char *section, const char *key, const char *v
 
 static enum lab_exit read_ini(struct driver *d, const char *path)
 {
-	struct ini_state st = {.d = d};
+	struct ini_state st = { .d = d };
 	int line = ini_parse(path, on_ini, &st);
 	enum lab_exit ret = LAB_OK;
 
 	if (line < 0)
 		ret = lab_fail(LAB_CANNOT, NULL, "cannot read %s: %s", path, strerror(errno));
 	else if (line > 0)
-		ret = lab_fail(LAB_USAGE, "cdevlab(1) lists the keys of driver.ini", "%s:%d: %s", path,
-			       line, st.problem ?: "not a section or key = value");
+		ret = lab_fail(LAB_USAGE, "cdevlab(1) lists the keys of driver.ini", "%s:%d: %s",
+			       path, line, st.problem ?: "not a section or key = value");
 	free(st.problem);
 	return ret;
 }

@@ -22,15 +22,15 @@
 #include "util.h"
 
 struct driver {
-	char *name;		/* the directory's last component */
-	char *dir;		/* absolute */
-	char *summary;		/* or NULL */
+	char *name;    /* the directory's last component */
+	char *dir;     /* absolute */
+	char *summary; /* or NULL */
 	bool has_ini;
-	char *node, *mode, *event;	/* or NULL */
-	char *params;		/* or NULL */
-	struct strv headers;	/* UAPI headers, relative to dir */
-	struct strv ioctls;	/* names of their _IO* macros */
-	struct strv args;	/* NAME=hexbytes */
+	char *node, *mode, *event; /* or NULL */
+	char *params;		   /* or NULL */
+	struct strv headers;	   /* UAPI headers, relative to dir */
+	struct strv ioctls;	   /* names of their _IO* macros */
+	struct strv args;	   /* NAME=hexbytes */
 };
 
 /**

@@ -11,16 +11,16 @@
 int elf_modinfo(const char *ko, const char *key, struct strv *values);
 
 struct elf_sizes {
-	unsigned long text, data, bss, rodata;	/* bytes in allocated sections */
+	unsigned long text, data, bss, rodata; /* bytes in allocated sections */
 	unsigned int functions;
 };
 int elf_module_sizes(const char *ko, struct elf_sizes *sizes);
 
 struct elf_symbol {
 	char *name;
-	unsigned long section_offset;	/* in its section */
+	unsigned long section_offset; /* in its section */
 	unsigned long size;
-	char *section;			/* ".text", ".init.text" */
+	char *section; /* ".text", ".init.text" */
 };
 /* Function symbols of all executable sections, sorted by section and offset. */
 int elf_functions(const char *ko, struct elf_symbol **symbols, size_t *n);

@@ -15,12 +15,12 @@
 #include "kernel.h"
 
 /* Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header" */
-#define BZ_SETUP_SECTS		 0x1f1
-#define BZ_MAGIC		 0x202 /* "HdrS" */
-#define BZ_VERSION		 0x206
-#define BZ_PAYLOAD_OFFSET	 0x248 /* from the start of protected-mode code, since 2.08 */
-#define BZ_PAYLOAD_LENGTH	 0x24c
-#define BZ_HEADER_END		 0x250
+#define BZ_SETUP_SECTS	  0x1f1
+#define BZ_MAGIC	  0x202 /* "HdrS" */
+#define BZ_VERSION	  0x206
+#define BZ_PAYLOAD_OFFSET 0x248 /* from the start of protected-mode code, since 2.08 */
+#define BZ_PAYLOAD_LENGTH 0x24c
+#define BZ_HEADER_END	  0x250
 
 #define XEN_ELFNOTE_PHYS32_ENTRY 18 /* what QEMU looks for, by name "Xen" */
 #define MAX_VMLINUX		 (1UL << 30)

@@ -59,7 +59,7 @@ static struct item *append(struct initramfs *fs, char *path, mode_t mode)
 
 	fs->items = xrealloc(fs->items, fs->n + 1, sizeof(*fs->items));
 	item = &fs->items[fs->n++];
-	*item = (struct item){.path = path, .mode = mode};
+	*item = (struct item){ .path = path, .mode = mode };
 	return item;
 }
 

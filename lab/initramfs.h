@@ -11,11 +11,13 @@ struct initramfs;
 
 struct initramfs *initramfs_new(void);
 /* Parents are added by themselves. Errors are kept and reported by initramfs_finish(). */
-void initramfs_data(struct initramfs *fs, const char *path, mode_t mode, const void *data, size_t n);
+void initramfs_data(struct initramfs *fs, const char *path, mode_t mode, const void *data,
+		    size_t n);
 void initramfs_file(struct initramfs *fs, const char *path, mode_t mode, const char *host_path);
 void initramfs_symlink(struct initramfs *fs, const char *path, const char *target);
 /* A character device node: /dev/console must be there before devtmpfs is. */
-void initramfs_node(struct initramfs *fs, const char *path, mode_t mode, unsigned int major, unsigned int minor);
+void initramfs_node(struct initramfs *fs, const char *path, mode_t mode, unsigned int major,
+		    unsigned int minor);
 /* Returns LAB_OK, the sealed memory file in *fd and its size; frees fs. The same content gives the same bytes. */
 enum lab_exit initramfs_finish(struct initramfs *fs, int *fd, size_t *size);
 

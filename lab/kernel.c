@@ -153,7 +153,7 @@ char kernel_config(const struct kernel *k, const char *option)
 
 static int gcc_version(const char *cc)
 {
-	char *argv[] = {(char *)cc, "-dumpfullversion", NULL};
+	char *argv[] = { (char *)cc, "-dumpfullversion", NULL };
 	_cleanup_free_ char *out = proc_have(cc) ? proc_output(argv) : NULL;
 	int major = 0, minor = 0, patch = 0;
 
@@ -172,7 +172,7 @@ void kernel_pick_cc(struct kernel *k, struct kernel_cc *cc)
 	if (kernel_config(k, "CC_IS_CLANG") == 'y') {
 		strv_add(&k->make_args, "LLVM=1");
 		k->cc = xstrdup("clang");
-		*cc = (struct kernel_cc){.own = xstrdup("clang")};
+		*cc = (struct kernel_cc){ .own = xstrdup("clang") };
 		return;
 	}
 	cross = arch_is_host(k->arch) ? xstrdup("") : xasprintf("%s-", k->arch->triplet);
@@ -209,7 +209,7 @@ static void human_size(json_t *row, char *s, size_t n)
 
 static void print_rows(json_t *rows)
 {
-	static const char *const keys[] = {"name", "release", "version", "state"};
+	static const char *const keys[] = { "name", "release", "version", "state" };
 	int width[ARRAY_SIZE(keys)];
 	json_t *row;
 	size_t i;

@@ -15,18 +15,18 @@
 
 /* struct kernel - a kernel that is here: everything is a local file */
 struct kernel {
-	char *name;		/* canonical: debian:bookworm/amd64 */
-	char *release;		/* 6.1.0-56-amd64 */
-	char *version;		/* the package's version, or "" */
+	char *name;    /* canonical: debian:bookworm/amd64 */
+	char *release; /* 6.1.0-56-amd64 */
+	char *version; /* the package's version, or "" */
 	const struct arch *arch;
-	char *image;		/* what QEMU's -kernel gets */
-	char *kdir;		/* for make -C */
-	char *config;		/* its .config */
-	char *stock_modules;	/* .../lib/modules/RELEASE of the image, or NULL */
-	char *cc;		/* compiler for its modules: gcc-12 */
-	char *system_map;	/* or NULL */
-	struct strv make_args;	/* further arguments of make: ARCH=, CROSS_COMPILE= */
-	char id[HASH_HEX];	/* of all that determines a build for it: package hashes, or the tree's files */
+	char *image;	       /* what QEMU's -kernel gets */
+	char *kdir;	       /* for make -C */
+	char *config;	       /* its .config */
+	char *stock_modules;   /* .../lib/modules/RELEASE of the image, or NULL */
+	char *cc;	       /* compiler for its modules: gcc-12 */
+	char *system_map;      /* or NULL */
+	struct strv make_args; /* further arguments of make: ARCH=, CROSS_COMPILE= */
+	char id[HASH_HEX]; /* of all that determines a build for it: package hashes, or the tree's files */
 	char config_sha256[HASH_HEX];
 };
 
@@ -48,10 +48,11 @@ char kernel_config(const struct kernel *k, const char *option);
 
 /* For the tables of sources (kernel_debian.c, kernel_dir.c). */
 struct kernel_source {
-	const char *prefix;	/* "debian:" */
-	const char *help;	/* debian:SUITE[/ARCH] */
+	const char *prefix; /* "debian:" */
+	const char *help;   /* debian:SUITE[/ARCH] */
 	enum lab_exit (*get)(const char *rest, bool update, struct kernel *k);
-	enum lab_exit (*list)(json_t *rows);	/* appends objects {name, release, version, state, path}; may be NULL */
+	enum lab_exit (*list)(
+		json_t *rows); /* appends objects {name, release, version, state, path}; may be NULL */
 };
 extern const struct kernel_source kernel_source_debian, kernel_source_dir, kernel_source_host;
 

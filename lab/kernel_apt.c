@@ -18,9 +18,9 @@
 #define DEFAULT_SECURITY "http://deb.debian.org/debian-security"
 
 static const struct suite suites[] = {
-	{"bookworm", NULL, true, true}, {"bookworm-backports", "bookworm", true, true},
-	{"trixie", NULL, true, true},	{"trixie-backports", "trixie", true, true},
-	{"forky", NULL, false, false},	{"sid", NULL, false, false},
+	{ "bookworm", NULL, true, true }, { "bookworm-backports", "bookworm", true, true },
+	{ "trixie", NULL, true, true },	  { "trixie-backports", "trixie", true, true },
+	{ "forky", NULL, false, false },  { "sid", NULL, false, false },
 };
 
 const struct suite *suite_at(size_t i)
@@ -51,7 +51,7 @@ static void source_add(struct apt_sources *s, const char *uri, const char *suite
 
 	s->v = xrealloc(s->v, s->n + 1, sizeof(*s->v));
 	a = &s->v[s->n++];
-	*a = (struct apt_source){.uri = xstrdup(uri), .suite = xstrdup(suite)};
+	*a = (struct apt_source){ .uri = xstrdup(uri), .suite = xstrdup(suite) };
 	n = strlen(a->uri);
 	while (n && a->uri[n - 1] == '/')
 		a->uri[--n] = '\0';
@@ -218,8 +218,8 @@ void apt_sources_read(struct apt_sources *s, const char *dir)
 
 static bool suite_is_debian(const char *name, bool security)
 {
-	static const char *const others[] = {"bullseye", "stable", "oldstable", "testing",
-					     "unstable"};
+	static const char *const others[] = { "bullseye", "stable", "oldstable", "testing",
+					      "unstable" };
 	size_t n = strcspn(name, "-/");
 	bool has_pocket = !strcmp(name + n, "-security") || !strcmp(name + n, "/updates");
 
@@ -381,7 +381,7 @@ static void conf_text(struct buf *b, const char *dir, const struct suite *suite,
 
 static char *host_deb_arch(void)
 {
-	char *argv[] = {"dpkg", "--print-architecture", NULL};
+	char *argv[] = { "dpkg", "--print-architecture", NULL };
 
 	return proc_output(argv);
 }
@@ -389,9 +389,9 @@ static char *host_deb_arch(void)
 enum lab_exit apt_root_make(struct apt_root *root, const char *base, const struct suite *suite,
 			    const char *arch)
 {
-	static const char *const dirs[] = {"empty", "state/lists/partial", "cache/archives/partial",
-					   "log"};
-	static const char *const files[] = {"status", "state/extended_states"};
+	static const char *const dirs[] = { "empty", "state/lists/partial",
+					    "cache/archives/partial", "log" };
+	static const char *const files[] = { "status", "state/extended_states" };
 	_cleanup_free_ char *host = NULL, *sources_path = NULL;
 	struct buf conf = {}, list = {};
 	enum lab_exit ret;
@@ -453,7 +453,7 @@ void apt_root_free(struct apt_root *root)
 
 char *apt_error(const struct proc *p)
 {
-	static const char *const marks[] = {"E: ", "Err:", "W: "};
+	static const char *const marks[] = { "E: ", "Err:", "W: " };
 	_cleanup_free_ char *all = xasprintf("%s\n%s", p->err.s ?: "", p->out.s ?: "");
 	struct strv lines = {};
 	char *found = NULL;
@@ -481,10 +481,9 @@ static enum lab_exit apt_run(const struct apt_root *root, struct proc *p, struct
 
 	strv_add(args, "-c");
 	strv_add(args, root->conf);
-	*p = (struct proc){.argv = args->v,
-			   .env = (char *const *)root->env,
-			   .timeout_s = 600,
-			   .dir = root->dir};
+	*p = (struct proc){
+		.argv = args->v, .env = (char *const *)root->env, .timeout_s = 600, .dir = root->dir
+	};
 	ret = proc_run(p);
 	if (ret == LAB_TIMEOUT)
 		return lab_fail(LAB_CANNOT, NULL, "%s did not end within ten minutes", args->v[0]);
@@ -573,8 +572,8 @@ static bool is_kernel_package(const char *name)
 /* What the kbuild tools are linked with. libssl is for signing only, which nothing here does. */
 static bool is_tool_library(const char *name)
 {
-	static const char *const prefixes[] = {"libc6",	   "libelf1",  "zlib1g",
-					       "libzstd1", "liblzma5", "libbz2-1"};
+	static const char *const prefixes[] = { "libc6",    "libelf1",	"zlib1g",
+						"libzstd1", "liblzma5", "libbz2-1" };
 
 	return any_prefix(name, prefixes, ARRAY_SIZE(prefixes));
 }
@@ -589,7 +588,7 @@ static void want_add(struct resolve *r, const char *name, const char *version)
 			return;
 	r->v = xrealloc(r->v, r->n + 1, sizeof(*r->v));
 	w = &r->v[r->n++];
-	*w = (struct want){.name = xstrdup(name), .lib = lib};
+	*w = (struct want){ .name = xstrdup(name), .lib = lib };
 	/* tools run here, whatever they build for */
 	w->spec = xasprintf("%s%s%s%s%s", name, (lib || tool) ? ":" : "",
 			    (lib || tool) ? r->host : "", version ? "=" : "", version ?: "");
@@ -704,9 +703,9 @@ static bool parse_uri_line(char *line, struct deb *d)
 	strv_split(&words, line, " ");
 	if (words.n == 4 && words.v[0][0] == '\'' && str_starts(words.v[3], "SHA256:") &&
 	    strlen(words.v[3]) == 7 + HASH_HEX - 1) {
-		*d = (struct deb){.uri = xstrndup(words.v[0] + 1, strlen(words.v[0]) - 2),
-				  .file = xstrdup(path_base(words.v[1])),
-				  .size = atoll(words.v[2])};
+		*d = (struct deb){ .uri = xstrndup(words.v[0] + 1, strlen(words.v[0]) - 2),
+				   .file = xstrdup(path_base(words.v[1])),
+				   .size = atoll(words.v[2]) };
 		strcpy(d->sha256, words.v[3] + 7);
 		ok = true;
 	}
@@ -784,7 +783,7 @@ enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, cons
 			  bool with_libs, struct deb_set *set)
 {
 	_cleanup_free_ char *host = host_deb_arch() ?: xstrdup(arch);
-	struct resolve r = {.root = root, .host = host};
+	struct resolve r = { .root = root, .host = host };
 	_cleanup_free_ char *image = xasprintf("linux-image-%s", arch);
 	_cleanup_free_ char *headers = xasprintf("linux-headers-%s", arch);
 	enum lab_exit ret = apt_update(root, suite);

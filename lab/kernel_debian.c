@@ -96,12 +96,12 @@ static bool deb_from_json(json_t *j, struct deb *d)
 		return false;
 	if (!is_plain_name(file) || strlen(sha256) != HASH_HEX - 1 || size <= 0)
 		return false;
-	*d = (struct deb){.package = xstrdup(package),
-			  .version = xstrdup(version),
-			  .file = xstrdup(file),
-			  .uri = xstrdup(uri),
-			  .size = size,
-			  .installed = installed};
+	*d = (struct deb){ .package = xstrdup(package),
+			   .version = xstrdup(version),
+			   .file = xstrdup(file),
+			   .uri = xstrdup(uri),
+			   .size = size,
+			   .installed = installed };
 	strcpy(d->sha256, sha256);
 	return true;
 }
@@ -124,14 +124,14 @@ int deb_set_read(struct deb_set *set, const char *path)
 			  "with_libs", &with_libs, "packages", &packages) &&
 	     is_plain_name(release) && is_plain_name(version) && json_array_size(packages);
 	if (ok) {
-		*set = (struct deb_set){.suite = xstrdup(suite),
-					.arch = xstrdup(arch),
-					.when = xstrdup(when),
-					.release = xstrdup(release),
-					.version = xstrdup(version),
-					.needs_libc = xstrdup(needs),
-					.with_libs = with_libs,
-					.v = xcalloc(json_array_size(packages), sizeof(*set->v))};
+		*set = (struct deb_set){ .suite = xstrdup(suite),
+					 .arch = xstrdup(arch),
+					 .when = xstrdup(when),
+					 .release = xstrdup(release),
+					 .version = xstrdup(version),
+					 .needs_libc = xstrdup(needs),
+					 .with_libs = with_libs,
+					 .v = xcalloc(json_array_size(packages), sizeof(*set->v)) };
 		json_array_foreach(packages, i, p) {
 			if (!deb_from_json(p, &set->v[set->n])) {
 				ok = false;
@@ -186,7 +186,7 @@ static enum lab_exit place_set(struct place *p, const struct suite *suite, const
 
 	if (!cache)
 		return LAB_CANNOT;
-	*p = (struct place){.suite = suite, .arch = arch};
+	*p = (struct place){ .suite = suite, .arch = arch };
 	p->name = xasprintf("debian:%s/%s", suite->name, arch->name);
 	p->dir = xasprintf("%s/kernels/debian-%s-%s", cache, suite->name, arch->name);
 	p->lock = xasprintf("%s/lock", p->dir);
@@ -218,7 +218,7 @@ static json_t *complete_read(const struct place *p, const char *version)
 {
 	_cleanup_free_ char *dir = place_kernel(p, version);
 	_cleanup_free_ char *path = xasprintf("%s/kernel.json", dir);
-	static const char *const keys[] = {"image", "kdir", "config"};
+	static const char *const keys[] = { "image", "kdir", "config" };
 	json_t *j = json_load_file(path, 0, NULL);
 	bool ok = j && json_integer_value(json_object_get(j, "format")) == FORMAT;
 
@@ -403,12 +403,12 @@ static enum lab_exit download_once(const struct place *p, struct apt_root *root,
 		strv_add(&args, path);
 		strv_addf(&args, "SHA256:%s", set->v[i].sha256);
 	}
-	*out = (struct proc){.argv = args.v, .env = (char *const *)root->env, .dir = root->dir};
+	*out = (struct proc){ .argv = args.v, .env = (char *const *)root->env, .dir = root->dir };
 	ret = proc_start(out);
 	if (!ret) {
 		/* its few lines fit into the pipes; what is slow is looked at on disk */
 		while (!proc_ended(out)) {
-			struct pollfd wake = {.fd = proc_signal_fd(), .events = POLLIN};
+			struct pollfd wake = { .fd = proc_signal_fd(), .events = POLLIN };
 
 			if (lab_interrupted()) {
 				ret = LAB_INTERRUPTED;
@@ -527,7 +527,7 @@ static enum lab_exit download(const struct place *p, struct apt_root *root,
 static long long tree_size(const char *path)
 {
 	_cleanup_free_ char *copy = xstrdup(path);
-	char *argv[] = {"du", "-sk", copy, NULL};
+	char *argv[] = { "du", "-sk", copy, NULL };
 	_cleanup_free_ char *out = proc_output(argv);
 
 	return out ? atoll(out) * 1024 : 0;
@@ -545,7 +545,7 @@ static void set_id(const struct deb_set *set, char id[HASH_HEX])
 	strv_sort(&sums);
 	for (size_t i = 0; i < sums.n; i++)
 		hash_puts(h, sums.v[i]);
-	hash_add(h, &(int){FORMAT}, sizeof(int));
+	hash_add(h, &(int){ FORMAT }, sizeof(int));
 	strv_free(&sums);
 	hash_end(h, id);
 }
@@ -692,7 +692,7 @@ static enum lab_exit resolve(const struct place *p, struct apt_root *root, bool 
  */
 static bool read_plan(const struct place *p, struct deb_set *set)
 {
-	const char *const paths[] = {p->next_json, p->lock_json};
+	const char *const paths[] = { p->next_json, p->lock_json };
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		int err = deb_set_read(set, paths[i]);

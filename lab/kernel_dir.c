@@ -123,13 +123,13 @@ static enum lab_exit dir_get(const char *rest, bool update, struct kernel *k)
 	static const struct {
 		const char *file, *make;
 	} pieces[] = {
-		{"Makefile", NULL},
-		{".config", "defconfig"},
-		{"include/config/auto.conf", "modules_prepare"},
-		{"include/config/kernel.release", "modules_prepare"},
-		{"include/generated/autoconf.h", "modules_prepare"},
-		{"scripts/mod/modpost", "modules_prepare"},
-		{"Module.symvers", "modules"},
+		{ "Makefile", NULL },
+		{ ".config", "defconfig" },
+		{ "include/config/auto.conf", "modules_prepare" },
+		{ "include/config/kernel.release", "modules_prepare" },
+		{ "include/generated/autoconf.h", "modules_prepare" },
+		{ "scripts/mod/modpost", "modules_prepare" },
+		{ "Module.symvers", "modules" },
 	};
 	_cleanup_free_ char *path = NULL, *map = NULL, *vmlinuz = NULL;
 	char *dir = *rest ? realpath(rest, NULL) : NULL;
@@ -214,7 +214,7 @@ static enum lab_exit host_get(const char *rest, bool update, struct kernel *k)
 		"/lib/modules/%s/config",
 		"/lib/modules/%s/build/.config",
 	};
-	static const char *const maps[] = {"/boot/System.map-%s", "/lib/modules/%s/System.map"};
+	static const char *const maps[] = { "/boot/System.map-%s", "/lib/modules/%s/System.map" };
 	_cleanup_free_ char *vmlinuz = NULL, *build = NULL, *hint = NULL;
 	struct utsname u;
 	struct stat st;

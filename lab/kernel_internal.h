@@ -86,7 +86,7 @@ struct deb {
 struct deb_set {
 	char *suite, *arch, *when, *release, *version;
 	char *needs_libc; /* the kbuild tools': "2.38" */
-	bool with_libs; /* the suite's C library is in the set: start the tools with it */
+	bool with_libs;	  /* the suite's C library is in the set: start the tools with it */
 	struct deb *v;
 	size_t n;
 };

@@ -80,16 +80,16 @@ static const struct {
 	const char *option;
 	int since;
 } cc_options[] = {
-	{"CONFIG_CC_HAS_ASM_GOTO_OUTPUT", 130300},
-	{"CONFIG_CC_HAS_ASM_GOTO_TIED_OUTPUT", 130300},
-	{"CONFIG_CC_HAS_ASSUME", 130100},
-	{"CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT", 140100},
-	{"CONFIG_CC_HAS_SANE_FUNCTION_ALIGNMENT", 140100},
-	{"CONFIG_CC_HAS_COUNTED_BY", 150100},
-	{"CONFIG_CC_HAS_COUNTED_BY_PTR", 160100},
-	{"CONFIG_CC_HAS_MULTIDIMENSIONAL_NONSTRING", 150100},
-	{"CONFIG_TOOLCHAIN_HAS_ZABHA", 150100},
-	{"CONFIG_TOOLCHAIN_HAS_ZACAS", 150100},
+	{ "CONFIG_CC_HAS_ASM_GOTO_OUTPUT", 130300 },
+	{ "CONFIG_CC_HAS_ASM_GOTO_TIED_OUTPUT", 130300 },
+	{ "CONFIG_CC_HAS_ASSUME", 130100 },
+	{ "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT", 140100 },
+	{ "CONFIG_CC_HAS_SANE_FUNCTION_ALIGNMENT", 140100 },
+	{ "CONFIG_CC_HAS_COUNTED_BY", 150100 },
+	{ "CONFIG_CC_HAS_COUNTED_BY_PTR", 160100 },
+	{ "CONFIG_CC_HAS_MULTIDIMENSIONAL_NONSTRING", 150100 },
+	{ "CONFIG_TOOLCHAIN_HAS_ZABHA", 150100 },
+	{ "CONFIG_TOOLCHAIN_HAS_ZACAS", 150100 },
 };
 
 static bool has_prefix(const char *s, const char *const *prefixes, size_t n)
@@ -127,17 +127,17 @@ static char *place_image(const char *path, const char *release)
 	static const struct {
 		const char *from, *to;
 	} table[] = {
-		{"boot/vmlinuz-%s", "vmlinuz"},
-		{"boot/vmlinux-%s", "vmlinuz"},
-		{"lib/modules/%s/vmlinuz", "vmlinuz"},
-		{"lib/modules/%s/vmlinux", "vmlinuz"},
-		{"boot/config-%s", "config"},
-		{"lib/modules/%s/config", "config"},
-		{"boot/System.map-%s", "System.map"},
-		{"lib/modules/%s/System.map", "System.map"},
-		{"lib/modules/%s/modules.builtin", "lib/modules/%s/modules.builtin"},
-		{"lib/modules/%s/modules.builtin.modinfo",
-		 "lib/modules/%s/modules.builtin.modinfo"},
+		{ "boot/vmlinuz-%s", "vmlinuz" },
+		{ "boot/vmlinux-%s", "vmlinuz" },
+		{ "lib/modules/%s/vmlinuz", "vmlinuz" },
+		{ "lib/modules/%s/vmlinux", "vmlinuz" },
+		{ "boot/config-%s", "config" },
+		{ "lib/modules/%s/config", "config" },
+		{ "boot/System.map-%s", "System.map" },
+		{ "lib/modules/%s/System.map", "System.map" },
+		{ "lib/modules/%s/modules.builtin", "lib/modules/%s/modules.builtin" },
+		{ "lib/modules/%s/modules.builtin.modinfo",
+		  "lib/modules/%s/modules.builtin.modinfo" },
 	};
 	_cleanup_free_ char *kernel = xasprintf("lib/modules/%s/kernel/", release);
 
@@ -299,8 +299,8 @@ static void let_end(struct proc *p)
 enum lab_exit unpack_deb(const struct deb *deb, const char *file, const struct deb_set *set,
 			 const struct arch *arch, const char *dir)
 {
-	char *argv[] = {"dpkg-deb", "--fsys-tarfile", (char *)file, NULL};
-	struct proc p = {.argv = argv};
+	char *argv[] = { "dpkg-deb", "--fsys-tarfile", (char *)file, NULL };
+	struct proc p = { .argv = argv };
 	struct archive *in, *disk;
 	struct archive_entry *e;
 	enum lab_exit ret = proc_start(&p);
@@ -546,14 +546,14 @@ static enum lab_exit wrap_tools(const char *dir)
 
 bool unpack_tools_start(const char *dir)
 {
-	static const char *const tools[] = {"scripts/basic/fixdep", "tools/objtool/objtool"};
+	static const char *const tools[] = { "scripts/basic/fixdep", "tools/objtool/objtool" };
 	_cleanup_free_ char *kbuild = kbuild_dir(dir);
 	bool ok = kbuild;
 
 	for (size_t i = 0; i < ARRAY_SIZE(tools) && ok; i++) {
 		_cleanup_free_ char *tool = xasprintf("%s/%s", kbuild, tools[i]);
-		char *argv[] = {tool, NULL};
-		struct proc p = {.argv = argv, .timeout_s = 20};
+		char *argv[] = { tool, NULL };
+		struct proc p = { .argv = argv, .timeout_s = 20 };
 
 		if (access(tool, X_OK))
 			continue;
@@ -583,7 +583,7 @@ enum lab_exit unpack_finish(const struct deb_set *set, const struct arch *arch, 
 	_cleanup_free_ char *image = xasprintf("%s/image", dir);
 	_cleanup_free_ char *config = xasprintf("%s/config", dir);
 	_cleanup_free_ char *map = xasprintf("%s/System.map", dir);
-	const char *const needed[] = {packed, config, makefile, auto_conf};
+	const char *const needed[] = { packed, config, makefile, auto_conf };
 	enum lab_exit ret = LAB_OK;
 	struct stat st;
 	int err;

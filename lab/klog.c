@@ -61,89 +61,89 @@ static const struct headline {
 	const char *start, *has;
 	enum klog_kind kind;
 } headlines[] = {
-	{"BUG: KASAN: ", NULL, KLOG_KASAN},
+	{ "BUG: KASAN: ", NULL, KLOG_KASAN },
 	/* the uninitialised-memory checker: to its reader the same kind of report */
-	{"BUG: KMSAN: ", NULL, KLOG_KASAN},
-	{"BUG: KCSAN: ", NULL, KLOG_KCSAN},
-	{"BUG: KFENCE: ", NULL, KLOG_KFENCE},
-	{"UBSAN: ", " in ", KLOG_UBSAN},
-	{"kmemleak: ", "new suspected memory leak", KLOG_LEAK},
-	{"kmemleak: unreferenced object ", NULL, KLOG_LEAK},
+	{ "BUG: KMSAN: ", NULL, KLOG_KASAN },
+	{ "BUG: KCSAN: ", NULL, KLOG_KCSAN },
+	{ "BUG: KFENCE: ", NULL, KLOG_KFENCE },
+	{ "UBSAN: ", " in ", KLOG_UBSAN },
+	{ "kmemleak: ", "new suspected memory leak", KLOG_LEAK },
+	{ "kmemleak: unreferenced object ", NULL, KLOG_LEAK },
 
-	{"BUG: sleeping function called from invalid context", NULL, KLOG_ATOMIC_SLEEP},
-	{"BUG: scheduling while atomic", NULL, KLOG_ATOMIC_SLEEP},
-	{"BUG: workqueue lockup", NULL, KLOG_LOCKUP},
-	{"watchdog: BUG: soft lockup", NULL, KLOG_LOCKUP},
-	{"BUG: soft lockup", NULL, KLOG_LOCKUP},
-	{"watchdog: ", "detected hard LOCKUP", KLOG_LOCKUP},
-	{"NMI watchdog: ", "detected hard LOCKUP", KLOG_LOCKUP},
-	{"Watchdog ", "detected hard LOCKUP", KLOG_LOCKUP},
-	{"INFO: task ", " blocked ", KLOG_HUNG_TASK},
-	{"rcu: INFO: ", "stall", KLOG_RCU},
-	{"INFO: rcu_", "stall", KLOG_RCU},
-	{"WARNING: suspicious RCU usage", NULL, KLOG_RCU},
-	{"[ INFO: suspicious RCU usage", NULL, KLOG_RCU},
+	{ "BUG: sleeping function called from invalid context", NULL, KLOG_ATOMIC_SLEEP },
+	{ "BUG: scheduling while atomic", NULL, KLOG_ATOMIC_SLEEP },
+	{ "BUG: workqueue lockup", NULL, KLOG_LOCKUP },
+	{ "watchdog: BUG: soft lockup", NULL, KLOG_LOCKUP },
+	{ "BUG: soft lockup", NULL, KLOG_LOCKUP },
+	{ "watchdog: ", "detected hard LOCKUP", KLOG_LOCKUP },
+	{ "NMI watchdog: ", "detected hard LOCKUP", KLOG_LOCKUP },
+	{ "Watchdog ", "detected hard LOCKUP", KLOG_LOCKUP },
+	{ "INFO: task ", " blocked ", KLOG_HUNG_TASK },
+	{ "rcu: INFO: ", "stall", KLOG_RCU },
+	{ "INFO: rcu_", "stall", KLOG_RCU },
+	{ "WARNING: suspicious RCU usage", NULL, KLOG_RCU },
+	{ "[ INFO: suspicious RCU usage", NULL, KLOG_RCU },
 
-	{"WARNING: possible circular locking dependency", NULL, KLOG_LOCKDEP},
-	{"WARNING: possible recursive locking", NULL, KLOG_LOCKDEP},
-	{"WARNING: possible irq lock inversion", NULL, KLOG_LOCKDEP},
-	{"WARNING: inconsistent lock state", NULL, KLOG_LOCKDEP},
-	{"WARNING: bad unlock balance", NULL, KLOG_LOCKDEP},
-	{"WARNING: bad contention", NULL, KLOG_LOCKDEP},
-	{"WARNING: held lock freed", NULL, KLOG_LOCKDEP},
-	{"WARNING: lock held when returning to user space", NULL, KLOG_LOCKDEP},
-	{"WARNING: Nested lock was not taken", NULL, KLOG_LOCKDEP},
-	{"WARNING: ", "still has locks held", KLOG_LOCKDEP},
-	{"WARNING: ", "lock order detected", KLOG_LOCKDEP},
-	{"[ BUG: ", NULL, KLOG_LOCKDEP},
-	{"[ INFO: possible ", NULL, KLOG_LOCKDEP},
-	{"INFO: trying to register non-static key", NULL, KLOG_LOCKDEP},
-	{"BUG: MAX_LOCK", NULL, KLOG_LOCKDEP},
+	{ "WARNING: possible circular locking dependency", NULL, KLOG_LOCKDEP },
+	{ "WARNING: possible recursive locking", NULL, KLOG_LOCKDEP },
+	{ "WARNING: possible irq lock inversion", NULL, KLOG_LOCKDEP },
+	{ "WARNING: inconsistent lock state", NULL, KLOG_LOCKDEP },
+	{ "WARNING: bad unlock balance", NULL, KLOG_LOCKDEP },
+	{ "WARNING: bad contention", NULL, KLOG_LOCKDEP },
+	{ "WARNING: held lock freed", NULL, KLOG_LOCKDEP },
+	{ "WARNING: lock held when returning to user space", NULL, KLOG_LOCKDEP },
+	{ "WARNING: Nested lock was not taken", NULL, KLOG_LOCKDEP },
+	{ "WARNING: ", "still has locks held", KLOG_LOCKDEP },
+	{ "WARNING: ", "lock order detected", KLOG_LOCKDEP },
+	{ "[ BUG: ", NULL, KLOG_LOCKDEP },
+	{ "[ INFO: possible ", NULL, KLOG_LOCKDEP },
+	{ "INFO: trying to register non-static key", NULL, KLOG_LOCKDEP },
+	{ "BUG: MAX_LOCK", NULL, KLOG_LOCKDEP },
 
-	{"usercopy: Kernel memory ", " attempt detected ", KLOG_USERCOPY},
-	{"Bad or missing usercopy whitelist? ", NULL, KLOG_USERCOPY},
-	{"list_add corruption", NULL, KLOG_LIST},
-	{"list_del corruption", NULL, KLOG_LIST},
-	{"list_add double add", NULL, KLOG_LIST},
-	{"ODEBUG: ", NULL, KLOG_OBJECTS},
-	{"BUG: Objects remaining", NULL, KLOG_OBJECTS},
+	{ "usercopy: Kernel memory ", " attempt detected ", KLOG_USERCOPY },
+	{ "Bad or missing usercopy whitelist? ", NULL, KLOG_USERCOPY },
+	{ "list_add corruption", NULL, KLOG_LIST },
+	{ "list_del corruption", NULL, KLOG_LIST },
+	{ "list_add double add", NULL, KLOG_LIST },
+	{ "ODEBUG: ", NULL, KLOG_OBJECTS },
+	{ "BUG: Objects remaining", NULL, KLOG_OBJECTS },
 	/* SLUB: "BUG kmalloc-64 (Tainted: G OE): Poison overwritten" */
-	{"BUG ", "): ", KLOG_OBJECTS},
-	{"BUG ", ": Objects remaining", KLOG_OBJECTS},
-	{"refcount_t: ", NULL, KLOG_REFCOUNT},
+	{ "BUG ", "): ", KLOG_OBJECTS },
+	{ "BUG ", ": Objects remaining", KLOG_OBJECTS },
+	{ "refcount_t: ", NULL, KLOG_REFCOUNT },
 
-	{"kernel BUG at ", NULL, KLOG_BUG},
-	{"Kernel BUG at ", NULL, KLOG_BUG},
-	{"detected buffer overflow in ", NULL, KLOG_BUG},
-	{"CFI failure at ", NULL, KLOG_BUG},
-	{"BUG: kernel NULL pointer dereference", NULL, KLOG_OOPS},
-	{"BUG: unable to handle ", NULL, KLOG_OOPS},
-	{"BUG: ", "stack guard page was hit", KLOG_OOPS},
-	{"BUG: ", NULL, KLOG_BUG},
-	{"Unable to handle kernel ", NULL, KLOG_OOPS},
-	{"kernel tried to execute ", NULL, KLOG_OOPS},
-	{"Insufficient stack space to handle exception", NULL, KLOG_OOPS},
-	{"Internal error: ", " [#", KLOG_OOPS},
-	{"Kernel BUG [#", NULL, KLOG_BUG},
-	{"Oops - ", " [#", KLOG_OOPS},
-	{"Oops [#", NULL, KLOG_OOPS},
-	{"Oops: ", " [#", KLOG_OOPS},
-	{"traps: PANIC: double fault", NULL, KLOG_OOPS},
-	{"PANIC: double fault", NULL, KLOG_OOPS},
-	{"Kernel panic - not syncing", NULL, KLOG_PANIC},
+	{ "kernel BUG at ", NULL, KLOG_BUG },
+	{ "Kernel BUG at ", NULL, KLOG_BUG },
+	{ "detected buffer overflow in ", NULL, KLOG_BUG },
+	{ "CFI failure at ", NULL, KLOG_BUG },
+	{ "BUG: kernel NULL pointer dereference", NULL, KLOG_OOPS },
+	{ "BUG: unable to handle ", NULL, KLOG_OOPS },
+	{ "BUG: ", "stack guard page was hit", KLOG_OOPS },
+	{ "BUG: ", NULL, KLOG_BUG },
+	{ "Unable to handle kernel ", NULL, KLOG_OOPS },
+	{ "kernel tried to execute ", NULL, KLOG_OOPS },
+	{ "Insufficient stack space to handle exception", NULL, KLOG_OOPS },
+	{ "Internal error: ", " [#", KLOG_OOPS },
+	{ "Kernel BUG [#", NULL, KLOG_BUG },
+	{ "Oops - ", " [#", KLOG_OOPS },
+	{ "Oops [#", NULL, KLOG_OOPS },
+	{ "Oops: ", " [#", KLOG_OOPS },
+	{ "traps: PANIC: double fault", NULL, KLOG_OOPS },
+	{ "PANIC: double fault", NULL, KLOG_OOPS },
+	{ "Kernel panic - not syncing", NULL, KLOG_PANIC },
 
 	/* the allocator's complaints name the task first */
-	{NULL, " invoked oom-killer: gfp_mask=", KLOG_OOM},
-	{NULL, ": page allocation failure: order:", KLOG_OOM},
-	{"Out of memory: ", NULL, KLOG_OOM},
-	{"Memory cgroup out of memory: ", NULL, KLOG_OOM},
+	{ NULL, " invoked oom-killer: gfp_mask=", KLOG_OOM },
+	{ NULL, ": page allocation failure: order:", KLOG_OOM },
+	{ "Out of memory: ", NULL, KLOG_OOM },
+	{ "Memory cgroup out of memory: ", NULL, KLOG_OOM },
 
-	{"sysfs: cannot create duplicate filename", NULL, KLOG_WARNING},
-	{"kobject: kobject_add_internal failed for ", NULL, KLOG_WARNING},
-	{"kobject_add_internal failed for ", NULL, KLOG_WARNING},
-	{"kobject: ", "tried to init an initialized object", KLOG_WARNING},
-	{"unchecked MSR access error", NULL, KLOG_WARNING},
-	{NULL, "->init suspiciously returned ", KLOG_WARNING},
+	{ "sysfs: cannot create duplicate filename", NULL, KLOG_WARNING },
+	{ "kobject: kobject_add_internal failed for ", NULL, KLOG_WARNING },
+	{ "kobject_add_internal failed for ", NULL, KLOG_WARNING },
+	{ "kobject: ", "tried to init an initialized object", KLOG_WARNING },
+	{ "unchecked MSR access error", NULL, KLOG_WARNING },
+	{ NULL, "->init suspiciously returned ", KLOG_WARNING },
 };
 
 /* Lines that say that the module loader tainted the kernel, and with which bit. */
@@ -151,41 +151,41 @@ static const struct {
 	const char *has;
 	unsigned int bit;
 } taint_lines[] = {
-	{": loading out-of-tree module taints kernel", 12},
-	{": module verification failed: ", 13},
-	{": module license '", 0},
-	{": module license taints kernel", 0},
-	{": loading test module taints kernel", 18},
-	{": module is from the staging directory, the quality is unknown", 10},
-	{"tainting kernel with TAINT_LIVEPATCH", 15},
+	{ ": loading out-of-tree module taints kernel", 12 },
+	{ ": module verification failed: ", 13 },
+	{ ": module license '", 0 },
+	{ ": module license taints kernel", 0 },
+	{ ": loading test module taints kernel", 18 },
+	{ ": module is from the staging directory, the quality is unknown", 10 },
+	{ "tainting kernel with TAINT_LIVEPATCH", 15 },
 	/* "Setting dangerous option x - tainting kernel" */
-	{"Setting dangerous option ", 6},
+	{ "Setting dangerous option ", 6 },
 };
 
 static const struct {
 	char letter;
 	const char *text;
 } taint_names[] = {
-	{'P', "proprietary module"},
-	{'F', "module force loaded"},
-	{'S', "system out of specification"},
-	{'R', "module force unloaded"},
-	{'M', "machine check"},
-	{'B', "bad page or object"},
-	{'U', "user request"},
-	{'D', "kernel died"},
-	{'A', "ACPI table overridden"},
-	{'W', "kernel warning"},
-	{'C', "staging driver"},
-	{'I', "firmware workaround"},
-	{'O', "out-of-tree module"},
-	{'E', "unsigned module"},
-	{'L', "soft lockup"},
-	{'K', "live patch"},
-	{'X', "distribution's own"},
-	{'T', "randomised structures"},
-	{'N', "test"},
-	{'J', "fwctl changed the device"},
+	{ 'P', "proprietary module" },
+	{ 'F', "module force loaded" },
+	{ 'S', "system out of specification" },
+	{ 'R', "module force unloaded" },
+	{ 'M', "machine check" },
+	{ 'B', "bad page or object" },
+	{ 'U', "user request" },
+	{ 'D', "kernel died" },
+	{ 'A', "ACPI table overridden" },
+	{ 'W', "kernel warning" },
+	{ 'C', "staging driver" },
+	{ 'I', "firmware workaround" },
+	{ 'O', "out-of-tree module" },
+	{ 'E', "unsigned module" },
+	{ 'L', "soft lockup" },
+	{ 'K', "live patch" },
+	{ 'X', "distribution's own" },
+	{ 'T', "randomised structures" },
+	{ 'N', "test" },
+	{ 'J', "fwctl changed the device" },
 };
 
 /**
@@ -329,7 +329,7 @@ static const char *parse_frame(const char *s, struct klog_frame *f)
 	if (strncmp(p, "/0x", 3))
 		return NULL;
 	p += 3 + strspn(p + 3, "0123456789abcdef");
-	*f = (struct klog_frame){.function = xstrndup(s, name_end - s), .offset = offset};
+	*f = (struct klog_frame){ .function = xstrndup(s, name_end - s), .offset = offset };
 	if (p[0] == ' ' && p[1] == '[') {
 		size_t n = strcspn(p + 2, " (]");
 
@@ -388,13 +388,13 @@ static void trace_line(struct scan *s, const char *msg)
 		const char *start;
 		bool guessed;
 	} registers[] = {
-		{"RIP: 0010:", false},
-		{"RIP: e030:", false}, /* under Xen */
-		{"pc : ", false},
-		{"epc : ", false},
+		{ "RIP: 0010:", false },
+		{ "RIP: e030:", false }, /* under Xen */
+		{ "pc : ", false },
+		{ "epc : ", false },
 		/* the caller, unless the function has called something since */
-		{"lr : ", true},
-		{" ra : ", true},
+		{ "lr : ", true },
+		{ " ra : ", true },
 	};
 	struct klog_finding *f = last_finding(s);
 	struct klog_frame frame;
@@ -556,7 +556,7 @@ static bool panic_follows(const struct scan *s, const char *msg)
 /* The kernel nags: a task that still hangs, a processor that is still stuck is the same report. */
 static bool repeats(const struct scan *s, enum klog_kind kind, const char *msg)
 {
-	static const char *const tails[] = {" blocked ", " stuck for "};
+	static const char *const tails[] = { " blocked ", " stuck for " };
 
 	if (kind != KLOG_HUNG_TASK && kind != KLOG_LOCKUP && kind != KLOG_RCU)
 		return false;
@@ -763,7 +763,7 @@ static void scan_message(struct scan *s, const char *msg)
  */
 void klog_scan(const char *log, unsigned long expected_taint, struct klog *out)
 {
-	struct scan s = {.out = out, .expected = expected_taint};
+	struct scan s = { .out = out, .expected = expected_taint };
 	struct strv lines = {};
 
 	*out = (struct klog){};

@@ -9,9 +9,26 @@
 #include "util.h"
 
 enum klog_kind {
-	KLOG_PANIC, KLOG_OOPS, KLOG_BUG, KLOG_WARNING, KLOG_KASAN, KLOG_UBSAN, KLOG_KCSAN, KLOG_KFENCE, KLOG_LEAK,
-	KLOG_LOCKDEP, KLOG_ATOMIC_SLEEP, KLOG_RCU, KLOG_HUNG_TASK, KLOG_LOCKUP, KLOG_OOM, KLOG_TAINT,
-	KLOG_USERCOPY, KLOG_LIST, KLOG_OBJECTS, KLOG_REFCOUNT,
+	KLOG_PANIC,
+	KLOG_OOPS,
+	KLOG_BUG,
+	KLOG_WARNING,
+	KLOG_KASAN,
+	KLOG_UBSAN,
+	KLOG_KCSAN,
+	KLOG_KFENCE,
+	KLOG_LEAK,
+	KLOG_LOCKDEP,
+	KLOG_ATOMIC_SLEEP,
+	KLOG_RCU,
+	KLOG_HUNG_TASK,
+	KLOG_LOCKUP,
+	KLOG_OOM,
+	KLOG_TAINT,
+	KLOG_USERCOPY,
+	KLOG_LIST,
+	KLOG_OBJECTS,
+	KLOG_REFCOUNT,
 };
 const char *klog_kind_name(enum klog_kind k);
 
@@ -19,18 +36,18 @@ const char *klog_kind_name(enum klog_kind k);
 struct klog_frame {
 	char *function;
 	unsigned long offset;
-	char *module;	/* NULL: the kernel's own */
-	bool guessed;	/* "? " before it */
+	char *module; /* NULL: the kernel's own */
+	bool guessed; /* "? " before it */
 };
 
 /* struct klog_finding - one report in the log */
 struct klog_finding {
 	enum klog_kind kind;
-	char *headline;		/* the line without its time stamp */
-	char *test;		/* innermost test it fell into, or NULL */
-	bool fatal;		/* the kernel did not go on */
-	size_t line;		/* number of the headline, from 1 */
-	struct klog_frame *frames;	/* RIP/pc first when it is known */
+	char *headline;		   /* the line without its time stamp */
+	char *test;		   /* innermost test it fell into, or NULL */
+	bool fatal;		   /* the kernel did not go on */
+	size_t line;		   /* number of the headline, from 1 */
+	struct klog_frame *frames; /* RIP/pc first when it is known */
 	size_t n_frames;
 };
 
@@ -38,7 +55,7 @@ struct klog_finding {
 struct klog {
 	struct klog_finding *findings;
 	size_t n;
-	char *last_test;	/* the test that was running when the log ends, or NULL */
+	char *last_test; /* the test that was running when the log ends, or NULL */
 };
 
 /**

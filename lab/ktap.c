@@ -279,7 +279,7 @@ static void push(struct reader *r, struct ktap *suite, size_t indent)
 {
 	r->levels = xrealloc(r->levels, r->n + 1, sizeof(*r->levels));
 	r->levels[r->n++] =
-		(struct level){.suite = suite, .indent = indent, .before = suite->n, .plan = -1};
+		(struct level){ .suite = suite, .indent = indent, .before = suite->n, .plan = -1 };
 }
 
 /* A failure of the suite itself; the first reason is the one that is shown. */

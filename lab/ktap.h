@@ -22,10 +22,10 @@ const char *ktap_result_name(enum ktap_result r); /* "pass", "skip", ... */
 /* struct ktap - a test, or a suite when it has children */
 struct ktap {
 	char *name;
-	enum ktap_result result;	/* of a suite: by ktap_settle() */
-	char *reason;			/* of a skip, a failure; or NULL */
-	struct strv notes;		/* diagnostic lines without "# " */
-	double ms;			/* 0: not known */
+	enum ktap_result result; /* of a suite: by ktap_settle() */
+	char *reason;		 /* of a skip, a failure; or NULL */
+	struct strv notes;	 /* diagnostic lines without "# " */
+	double ms;		 /* 0: not known */
 	struct ktap **children;
 	size_t n;
 	struct ktap *parent;

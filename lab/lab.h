@@ -16,21 +16,21 @@
 
 enum lab_exit {
 	LAB_OK = 0,
-	LAB_FAILED = 1,		/* a test failed */
-	LAB_USAGE = 2,		/* bad command line */
-	LAB_CANNOT = 3,		/* missing tool, kernel, space, network */
-	LAB_SKIPPED = 4,	/* everything was skipped */
-	LAB_TIMEOUT = 124,	/* a guest ran out of time */
-	LAB_CRASHED = 125,	/* a guest's kernel crashed */
-	LAB_INTERRUPTED = 130,	/* SIGINT or SIGTERM */
+	LAB_FAILED = 1,	       /* a test failed */
+	LAB_USAGE = 2,	       /* bad command line */
+	LAB_CANNOT = 3,	       /* missing tool, kernel, space, network */
+	LAB_SKIPPED = 4,       /* everything was skipped */
+	LAB_TIMEOUT = 124,     /* a guest ran out of time */
+	LAB_CRASHED = 125,     /* a guest's kernel crashed */
+	LAB_INTERRUPTED = 130, /* SIGINT or SIGTERM */
 };
 
 /* struct lab_options - what all subcommands understand */
 struct lab_options {
-	bool yes;		/* --yes, or CI is set: ask nothing */
-	bool dry_run;		/* --dry-run: print commands, run nothing that builds or boots */
-	int verbose;		/* -v: commands and the kernel log as they come */
-	int timeout_s;		/* --timeout: deadline of one guest; 0: the default */
+	bool yes;      /* --yes, or CI is set: ask nothing */
+	bool dry_run;  /* --dry-run: print commands, run nothing that builds or boots */
+	int verbose;   /* -v: commands and the kernel log as they come */
+	int timeout_s; /* --timeout: deadline of one guest; 0: the default */
 };
 extern struct lab_options lab_options;
 

@@ -12,12 +12,12 @@ static const struct command {
 	const char *name, *args, *help;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"run", "[DRIVER|DIR]...", "the main job: build, boot, check, measure, report", cmd_run},
-	{"test", "[DRIVER|DIR]...", "the verdict: KTAP on standard output", cmd_test},
-	{"bench", "[DRIVER|DIR]...", "exact instructions per driver operation", cmd_bench},
-	{"shell", "DRIVER|DIR", "a guest with the driver loaded, and a prompt", cmd_shell},
-	{"kernel", "list|fetch", "kernels to build for and to boot", cmd_kernel},
-	{"check", "", "the project's own tests, all of them", cmd_check},
+	{ "run", "[DRIVER|DIR]...", "the main job: build, boot, check, measure, report", cmd_run },
+	{ "test", "[DRIVER|DIR]...", "the verdict: KTAP on standard output", cmd_test },
+	{ "bench", "[DRIVER|DIR]...", "exact instructions per driver operation", cmd_bench },
+	{ "shell", "DRIVER|DIR", "a guest with the driver loaded, and a prompt", cmd_shell },
+	{ "kernel", "list|fetch", "kernels to build for and to boot", cmd_kernel },
+	{ "check", "", "the project's own tests, all of them", cmd_check },
 };
 
 static void usage(FILE *out)
@@ -26,7 +26,8 @@ static void usage(FILE *out)
 	      "Builds Linux character-device drivers for stock kernels, boots them in QEMU, checks and measures them.\n\n",
 	      out);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(out, "  %-7s %-18s %s\n", commands[i].name, commands[i].args, commands[i].help);
+		fprintf(out, "  %-7s %-18s %s\n", commands[i].name, commands[i].args,
+			commands[i].help);
 	fputs("\n`cdevlab SUBCOMMAND --help` tells its options; the manual is cdevlab(1).\n", out);
 }
 

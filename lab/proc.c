@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
-static int signal_pipe[2] = {-1, -1};
+static int signal_pipe[2] = { -1, -1 };
 static int reaper_fd = -1;
 static pid_t reaper_owner; /* a forked child must not speak for us */
 
@@ -100,7 +100,7 @@ static void tell_reaper_group(char sign, pid_t pgid)
 
 enum lab_exit proc_init(void)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
+	struct sigaction sa = { .sa_handler = on_signal };
 	int fds[2];
 	pid_t pid;
 
@@ -164,7 +164,7 @@ fail:
 
 enum lab_exit proc_start(struct proc *p)
 {
-	int out[2] = {-1, -1}, err[2] = {-1, -1}, ready[2] = {-1, -1}, in = p->in_fd, e = 0;
+	int out[2] = { -1, -1 }, err[2] = { -1, -1 }, ready[2] = { -1, -1 }, in = p->in_fd, e = 0;
 	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	p->out_fd = p->err_fd = -1;
@@ -174,7 +174,8 @@ enum lab_exit proc_start(struct proc *p)
 		in = 0;
 	if (null < 0 || pipe2(ready, O_CLOEXEC) ||
 	    (!p->pass && (pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))))
-		return lab_fail(LAB_CANNOT, NULL, "cannot start %s: %s", p->argv[0], strerror(errno));
+		return lab_fail(LAB_CANNOT, NULL, "cannot start %s: %s", p->argv[0],
+				strerror(errno));
 	if (lab_options.verbose) {
 		_cleanup_free_ char *line = shell_join(p->argv);
 
@@ -204,9 +205,12 @@ enum lab_exit proc_start(struct proc *p)
 			proc_end(p);
 		if (p->quiet)
 			return LAB_CANNOT;
-		return lab_fail(LAB_CANNOT,
-				e == ENOENT ? "install it, or run ./cdevlab, which installs what is missing" : NULL,
-				"cannot run %s: %s", p->argv[0], strerror(e));
+		return lab_fail(
+			LAB_CANNOT,
+			e == ENOENT ?
+				"install it, or run ./cdevlab, which installs what is missing" :
+				NULL,
+			"cannot run %s: %s", p->argv[0], strerror(e));
 	}
 	return LAB_OK;
 }
@@ -300,9 +304,9 @@ enum lab_exit proc_run(struct proc *p)
 		return ret;
 	for (;;) {
 		struct pollfd fds[3] = {
-			{.fd = signal_pipe[0], .events = POLLIN},
-			{.fd = p->out_fd, .events = POLLIN},
-			{.fd = p->err_fd, .events = POLLIN},
+			{ .fd = signal_pipe[0], .events = POLLIN },
+			{ .fd = p->out_fd, .events = POLLIN },
+			{ .fd = p->err_fd, .events = POLLIN },
 		};
 		bool ended;
 
@@ -335,7 +339,7 @@ enum lab_exit proc_run(struct proc *p)
 
 char *proc_output(char *const *argv)
 {
-	struct proc p = {.argv = argv, .quiet = true};
+	struct proc p = { .argv = argv, .quiet = true };
 	char *out = NULL;
 
 	if (!proc_run(&p) && !p.status && p.out.s) {
@@ -369,7 +373,10 @@ char *temp_dir(const char *base)
 
 	if (!mkdtemp(path)) {
 		lab_fail(LAB_CANNOT, "set TMPDIR to a directory that can be written to",
-			 "cannot make a directory in %s: %s", base ?: getenv("TMPDIR") ?: "/tmp",
+			 "cannot make a directory in %s: %s",
+			 base			  ?:
+				 getenv("TMPDIR") ?:
+						    "/tmp",
 			 strerror(errno));
 		free(path);
 		return NULL;

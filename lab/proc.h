@@ -41,8 +41,8 @@ struct proc {
 	bool pass, quiet;
 	/* results */
 	pid_t pid;
-	int out_fd, err_fd;	/* of proc_start(): our ends, or -1 */
-	int status;		/* exit status, or -signal */
+	int out_fd, err_fd; /* of proc_start(): our ends, or -1 */
+	int status;	    /* exit status, or -signal */
 	bool timed_out;
 	struct buf out, err;
 };

@@ -62,9 +62,10 @@ enum lab_exit results_begin(struct results *r, const char *out)
 	while (strlen(r->dir) > 1 && str_ends(r->dir, "/"))
 		r->dir[strlen(r->dir) - 1] = '\0';
 	if (out && file_exists(out) && rmdir(out))
-		return lab_fail(LAB_USAGE, "name a directory that is not there yet, or an empty one",
-				"-o %s: %s", out, errno == ENOTEMPTY ? "it has other results in it" :
-								       strerror(errno));
+		return lab_fail(
+			LAB_USAGE, "name a directory that is not there yet, or an empty one",
+			"-o %s: %s", out,
+			errno == ENOTEMPTY ? "it has other results in it" : strerror(errno));
 	parent = xstrdup(r->dir);
 	if (strrchr(parent, '/'))
 		*strrchr(parent, '/') = '\0';
@@ -72,8 +73,8 @@ enum lab_exit results_begin(struct results *r, const char *out)
 		strcpy(parent, ".");
 	err = *parent ? make_dirs(parent, 0755) : 0;
 	if (err)
-		return lab_fail(LAB_CANNOT, "name another directory with -o", "cannot make %s: %s", parent,
-				strerror(-err));
+		return lab_fail(LAB_CANNOT, "name another directory with -o", "cannot make %s: %s",
+				parent, strerror(-err));
 	r->tmp = temp_dir(*parent ? parent : "/");
 	if (r->tmp)
 		chmod(r->tmp, 0755);
@@ -122,13 +123,15 @@ json_t *results_inputs(const struct kernel *k, const struct built *b)
 
 		elf_module_sizes(m->ko, &s);
 		json_array_append_new(modules,
-				      json_pack("{s:s, s:s, s:i, s:i, s:i, s:i}", "name", m->name, "sha256",
-						m->sha256, "text", (int)s.text, "data", (int)s.data, "bss",
-						(int)s.bss, "functions", (int)s.functions));
+				      json_pack("{s:s, s:s, s:i, s:i, s:i, s:i}", "name", m->name,
+						"sha256", m->sha256, "text", (int)s.text, "data",
+						(int)s.data, "bss", (int)s.bss, "functions",
+						(int)s.functions));
 	}
-	return json_pack("{s:s, s:s, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:o}", "driver",
-			 b->driver->name, "directory", b->driver->dir, "summary", b->driver->summary,
-			 "kernel", k->name, "release", k->release, "kernel_version", k->version ?: "",
-			 "config_sha256", k->config_sha256, "compiler", b->compiler, "qemu", qemu,
-			 "host", u.release, "cdevlab", CDEVLAB_VERSION, "modules", modules);
+	return json_pack("{s:s, s:s, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:o}",
+			 "driver", b->driver->name, "directory", b->driver->dir, "summary",
+			 b->driver->summary, "kernel", k->name, "release", k->release,
+			 "kernel_version", k->version ?: "", "config_sha256", k->config_sha256,
+			 "compiler", b->compiler, "qemu", qemu, "host", u.release, "cdevlab",
+			 CDEVLAB_VERSION, "modules", modules);
 }

@@ -16,7 +16,7 @@ enum lab_exit results_write_junit(const char *path, const struct ktap *root);
 
 /* struct results - a results directory in the making: @tmp becomes @dir by results_commit() */
 struct results {
-	char *dir;	/* OUT/2026-11-21T03-30-00Z or as given */
+	char *dir; /* OUT/2026-11-21T03-30-00Z or as given */
 	char *tmp;
 };
 

@@ -8,7 +8,7 @@
 #include "../guest/protocol.h"
 #include "elf.h"
 
-#define JOB_TIMEOUT_S	 120
+#define JOB_TIMEOUT_S	  120
 #define CONFORM_TIMEOUT_S 180
 
 /* struct item - one module on one kernel: the unit that is given to a boot */
@@ -55,8 +55,8 @@ enum lab_exit test_prepare(struct test_run *t)
 
 			ret = build_driver(&t->d[i], &t->k[k], b);
 			if (ret == LAB_FAILED) {
-				ktap_set(ktap_new(node, "build"), KTAP_FAIL, "%s does not compile for %s",
-					 t->d[i].dir, t->k[k].name);
+				ktap_set(ktap_new(node, "build"), KTAP_FAIL,
+					 "%s does not compile for %s", t->d[i].dir, t->k[k].name);
 				built_free(b);
 				ret = LAB_OK;
 			}
@@ -116,7 +116,8 @@ static void add_jobs(struct boot *b, const struct item *it)
 	for (size_t i = 0; i < it->built->tests.n; i++) {
 		const char *test = it->built->tests.v[i];
 
-		if (!driver_program_fits(test + strlen("test_"), m, &modules) || !only_job(only, test))
+		if (!driver_program_fits(test + strlen("test_"), m, &modules) ||
+		    !only_job(only, test))
 			continue;
 		j = boot_add_job(b, m, test, JOB_TIMEOUT_S);
 		strv_add(&j->argv, test);
@@ -151,7 +152,8 @@ static void judge_exit(struct ktap *t, const struct job *j, bool is_ktap)
 	int status = atoi(j->status);
 
 	if (!strcmp(j->status, "timeout"))
-		ktap_set(t, KTAP_TIMEOUT, "after %d s%s%s", j->timeout_s, j->why ? ": " : "", j->why ?: "");
+		ktap_set(t, KTAP_TIMEOUT, "after %d s%s%s", j->timeout_s, j->why ? ": " : "",
+			 j->why ?: "");
 	else if (status < 0)
 		ktap_set(t, KTAP_FAIL, "killed by signal %d (%s)", -status, strsignal(-status));
 	else if (status == TEST_SKIP && !is_ktap)
@@ -174,7 +176,8 @@ static void judge_job(struct item *it, const struct job *j)
 		struct ktap_counts c = ktap_count(t);
 
 		if (!c.failed && !c.timeout && !c.crashed)
-			ktap_set(ktap_new(t, "exit status"), KTAP_FAIL, "exit status %d", atoi(j->status));
+			ktap_set(ktap_new(t, "exit status"), KTAP_FAIL, "exit status %d",
+				 atoi(j->status));
 	}
 	if (!is_ktap && t->result != KTAP_PASS)
 		add_lines(t, j->out.s);
@@ -247,7 +250,8 @@ static struct ktap *node_of_path(struct item *it, const char *path)
 	return ktap_find(t, test + 1) ?: ktap_new(t, test + 1);
 }
 
-static void judge_log(struct test_run *run, struct boot *b, struct item **items, size_t n, struct klog *log)
+static void judge_log(struct test_run *run, struct boot *b, struct item **items, size_t n,
+		      struct klog *log)
 {
 	klog_scan(b->vm.log.s ?: "", KLOG_TAINT_MODULE, log);
 	for (size_t i = 0; i < log->n; i++) {
@@ -256,7 +260,8 @@ static void judge_log(struct test_run *run, struct boot *b, struct item **items,
 		struct ktap *t = it ? node_of_path(it, f->test) : items[0]->node->parent->parent;
 		bool fatal = f->fatal && b->vm.end != VM_CLEAN;
 
-		if (!it || t->n) /* a suite: its result is its children's, so the finding becomes one */
+		if (!it ||
+		    t->n) /* a suite: its result is its children's, so the finding becomes one */
 			t = ktap_new(t, "kernel log");
 		ktap_set(t, fatal ? KTAP_CRASHED : KTAP_FAIL, "%s", f->headline);
 		note_frames(t, it, f);
@@ -268,8 +273,8 @@ static void judge_log(struct test_run *run, struct boot *b, struct item **items,
 
 static enum lab_exit save_log(struct test_run *run, struct boot *b, struct ktap *t)
 {
-	_cleanup_free_ char *dir = run->log_dir ? xstrdup(run->log_dir) :
-						  xasprintf("%s/logs", lab_cache_dir());
+	_cleanup_free_ char *dir =
+		run->log_dir ? xstrdup(run->log_dir) : xasprintf("%s/logs", lab_cache_dir());
 	_cleanup_free_ char *name = str_replace(b->vm.label, "/", "-"), *stamp = utc_now();
 	_cleanup_free_ char *flat = str_replace(name, " ", "_");
 	_cleanup_free_ char *colon = str_replace(flat, ":", "-");
@@ -279,8 +284,8 @@ static enum lab_exit save_log(struct test_run *run, struct boot *b, struct ktap 
 	if (!err)
 		err = file_write(path, b->vm.log.s ?: "", b->vm.log.n);
 	if (err)
-		return lab_fail(LAB_CANNOT, "name another directory with -o", "cannot write %s: %s", path,
-				strerror(-err));
+		return lab_fail(LAB_CANNOT, "name another directory with -o", "cannot write %s: %s",
+				path, strerror(-err));
 	if (t)
 		ktap_note(t, "kernel log: %s", path);
 	return LAB_OK;
@@ -317,14 +322,15 @@ static void judge_end(struct test_run *run, struct boot *b, struct item **items,
 		run->timed_out = true;
 	} else {
 		if (t->result != KTAP_CRASHED)
-			ktap_set(t, KTAP_CRASHED, "%s%s%s", vm_end_name(b->vm.end), b->vm.why ? ": " : "",
-				 b->vm.why ?: "");
+			ktap_set(t, KTAP_CRASHED, "%s%s%s", vm_end_name(b->vm.end),
+				 b->vm.why ? ": " : "", b->vm.why ?: "");
 		run->crashed = true;
 	}
 	if (!told) /* what the kernel log said has brought it already */
 		note_reproduce(t, it, path);
 	save_log(run, b, t);
-	it->done = true; /* what it had left is skipped, so that the same crash does not come twice */
+	it->done =
+		true; /* what it had left is skipped, so that the same crash does not come twice */
 }
 
 static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct item **items, size_t n)
@@ -335,7 +341,8 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 
 	if (b->vm.end == VM_QEMU_FAILED)
 		return lab_fail(LAB_CANNOT, "run it again; -v shows its command line",
-				"QEMU ended on its own (%s): %s", b->vm.label, b->vm.why ?: "no message");
+				"QEMU ended on its own (%s): %s", b->vm.label,
+				b->vm.why ?: "no message");
 	if (b->vm.ready_s > run->boot_s)
 		run->boot_s = b->vm.ready_s;
 	if (!run->accel && b->vm.accel)

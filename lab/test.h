@@ -12,11 +12,12 @@
 
 /* struct test_run - what to test, and the outcome */
 struct test_run {
-	struct strv drivers;	/* as on the command line; empty: all of ours */
-	struct strv kernels;	/* -k; empty: the default */
-	const char *only;	/* MODULE[/JOB[/CASE]], or NULL */
-	const char *log_dir;	/* where kernel logs go; NULL: only those of failed guests, to the cache */
-	const char *command;	/* "test" or "run": for the line that reproduces a failure */
+	struct strv drivers; /* as on the command line; empty: all of ours */
+	struct strv kernels; /* -k; empty: the default */
+	const char *only;    /* MODULE[/JOB[/CASE]], or NULL */
+	const char *
+		log_dir; /* where kernel logs go; NULL: only those of failed guests, to the cache */
+	const char *command; /* "test" or "run": for the line that reproduces a failure */
 
 	/* results */
 	struct ktap *root;
@@ -25,9 +26,10 @@ struct test_run {
 	size_t n_kernels;
 	struct driver *d;
 	size_t n_drivers;
-	struct built *built;	/* [kernel * n_drivers + driver]; modules NULL where it did not build */
+	struct built
+		*built; /* [kernel * n_drivers + driver]; modules NULL where it did not build */
 	size_t boots;
-	double boot_s;		/* the longest time from start to READY */
+	double boot_s; /* the longest time from start to READY */
 	char *accel;
 };
 

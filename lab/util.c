@@ -390,7 +390,12 @@ static int list_dir(const char *path, bool (*skip)(const char *name), struct str
 	return 0;
 }
 
-enum entry_kind { ENTRY_NONE, ENTRY_FILE, ENTRY_DIR, ENTRY_LINK };
+enum entry_kind {
+	ENTRY_NONE,
+	ENTRY_FILE,
+	ENTRY_DIR,
+	ENTRY_LINK
+};
 
 /*
  * What an entry of a source tree is. A link within the tree stays one (its text goes to @target); one that leads

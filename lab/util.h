@@ -18,7 +18,7 @@ char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-void free_ptr(void *p);	/* for __attribute__((cleanup)): free(*(void **)p) */
+void free_ptr(void *p); /* for __attribute__((cleanup)): free(*(void **)p) */
 void close_fd(int *fd);
 void close_file(FILE **f);
 #define _cleanup_free_	__attribute__((cleanup(free_ptr)))

@@ -220,7 +220,7 @@ static void results_line(void *ctx, char *line)
 /* Where the guest's CPUs are, out of "info registers -a". */
 static void registers_known(void *ctx, const char *text)
 {
-	static const char *const counters[] = {"RIP=", "EIP=", " PC=", "\npc ", " pc "};
+	static const char *const counters[] = { "RIP=", "EIP=", " PC=", "\npc ", " pc " };
 	struct vm_state *st = ctx;
 	struct buf b = {};
 	const char *cpu = text;
@@ -269,7 +269,7 @@ static enum lab_exit launch(struct vm_state *st, struct ends *ends)
 	if (ends->control >= 0)
 		keep[n++] = ends->control;
 	vm_args(&argv, vm, ends);
-	st->proc = (struct proc){.argv = argv.v, .keep_fds = keep, .n_keep = n};
+	st->proc = (struct proc){ .argv = argv.v, .keep_fds = keep, .n_keep = n };
 	/* shown is the line a person can use, not the one with our descriptors */
 	lab_verbose("+ %s", vm->command);
 	lab_options.verbose = 0;
@@ -295,9 +295,9 @@ static bool make_channels(struct vm_state *st, int console[2], int control[2], i
 
 static enum lab_exit vm_start(struct vm *vm)
 {
-	int console[2] = {-1, -1}, control[2] = {-1, -1}, qmp[2] = {-1, -1};
+	int console[2] = { -1, -1 }, control[2] = { -1, -1 }, qmp[2] = { -1, -1 };
 	int limit = vm->timeout_s ?: lab_options.timeout_s ?: DEADLINE_S;
-	struct rlimit most = {CHANNEL_MAX, CHANNEL_MAX};
+	struct rlimit most = { CHANNEL_MAX, CHANNEL_MAX };
 	struct vm_state *st = xcalloc(1, sizeof(*st));
 	enum lab_exit ret = LAB_OK;
 	struct ends ends;
@@ -319,8 +319,8 @@ static enum lab_exit vm_start(struct vm *vm)
 	/* a person at the prompt has all the time there is */
 	if (!(vm->shell && !vm->timeout_s && !lab_options.timeout_s && isatty(STDIN_FILENO)))
 		st->deadline = st->start + limit;
-	ends = (struct ends){vm->initrd_fd, vm->shell ? console[1] : st->log_tap.fd,
-			     st->results_tap.fd, control[1], qmp[1]};
+	ends = (struct ends){ vm->initrd_fd, vm->shell ? console[1] : st->log_tap.fd,
+			      st->results_tap.fd, control[1], qmp[1] };
 	if (!ret)
 		ret = launch(st, &ends);
 	close_fd(&console[1]);
@@ -409,7 +409,7 @@ static void read_stderr(struct vm_state *st, int *fd)
 static void want(struct pollfd *p, int fd, short events)
 {
 	/* poll() passes negative descriptors over */
-	*p = (struct pollfd){.fd = events ? fd : -1, .events = events};
+	*p = (struct pollfd){ .fd = events ? fd : -1, .events = events };
 }
 
 static void vm_poll_fds(struct vm_state *st, struct pollfd *p)

@@ -14,7 +14,7 @@ enum vm_end {
 	VM_PANIC,	/* the kernel log has a panic (oops=panic is set) */
 	VM_HANG,	/* the deadline passed */
 	VM_LOST,	/* powered off or reset without END and without a panic */
-	VM_QEMU_FAILED,	/* QEMU could not start, or was killed by somebody else */
+	VM_QEMU_FAILED, /* QEMU could not start, or was killed by somebody else */
 	VM_STOPPED,	/* by us: interrupt, or on_line asked for it */
 };
 const char *vm_end_name(enum vm_end end);
@@ -56,7 +56,7 @@ struct vm {
 	char *command;		/* the line that boots it, to show (initrd and ports by name) */
 	double ready_s;		/* from start to READY; 0: never */
 	double seconds;		/* from start to end */
-	struct vm_state *state;	/* of the running guest; private */
+	struct vm_state *state; /* of the running guest; private */
 };
 
 /**

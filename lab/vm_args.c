@@ -12,7 +12,7 @@
  */
 char *vm_qemu_version(const struct arch *arch)
 {
-	char *argv[] = {arch->qemu, "--version", NULL};
+	char *argv[] = { arch->qemu, "--version", NULL };
 	char *out = proc_have(arch->qemu) ? proc_output(argv) : NULL;
 
 	if (out)

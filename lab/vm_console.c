@@ -57,7 +57,7 @@ static void start_guard(struct console *c)
  */
 void console_start(struct console *c, int fd)
 {
-	*c = (struct console){.fd = fd, .guard_fd = -1, .in_open = true, .sent = now_s()};
+	*c = (struct console){ .fd = fd, .guard_fd = -1, .in_open = true, .sent = now_s() };
 	c->plain = !isatty(STDOUT_FILENO);
 	c->tty = isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &c->saved);
 	if (!c->tty)
@@ -84,7 +84,7 @@ void console_end(struct console *c)
 	close_fd(&c->fd);
 	buf_free(&c->script);
 	buf_free(&c->out);
-	*c = (struct console){.fd = -1, .guard_fd = -1};
+	*c = (struct console){ .fd = -1, .guard_fd = -1 };
 }
 
 short console_in_events(const struct console *c)
@@ -158,7 +158,7 @@ void console_service(struct console *c, bool readable)
 		else if (n > 0)
 			buf_add(&c->script, chunk, n);
 		if (!n || (n < 0 && errno != EINTR && errno != EAGAIN)) {
-			static const char eof[] = {CTRL('d'), '\n'};
+			static const char eof[] = { CTRL('d'), '\n' };
 
 			c->in_open = false;
 			if (c->script.n && c->script.s[c->script.n - 1] != '\n')

@@ -68,7 +68,7 @@ static void probe_line(void *ctx, const char *line, bool is_err)
 static int probe(const struct kernel *k)
 {
 	bool spoke = false;
-	struct proc p = {.on_line = probe_line, .ctx = &spoke, .timeout_s = KVM_PROBE_SECONDS};
+	struct proc p = { .on_line = probe_line, .ctx = &spoke, .timeout_s = KVM_PROBE_SECONDS };
 	struct strv argv = {};
 	enum lab_exit ret;
 

@@ -119,5 +119,5 @@ void qmp_close(struct qmp *q)
 	free(q->waiting);
 	buf_free(&q->in.b);
 	buf_free(&q->out);
-	*q = (struct qmp){.fd = -1};
+	*q = (struct qmp){ .fd = -1 };
 }

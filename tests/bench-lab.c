@@ -18,9 +18,10 @@
 #define ROUNDS_DEFAULT 3
 #define ROUNDS_MAX     99
 
-static const char bare_init[] = "#include <fcntl.h>\n#include <sys/reboot.h>\n#include <unistd.h>\n"
-				"int main(void)\n{\n\tint fd = open(\"/dev/console\", O_WRONLY);\n"
-				"\tif (write(fd, \"INIT\\n\", 5) == 5)\n\t\treboot(RB_POWER_OFF);\n\treturn 0;\n}\n";
+static const char bare_init[] =
+	"#include <fcntl.h>\n#include <sys/reboot.h>\n#include <unistd.h>\n"
+	"int main(void)\n{\n\tint fd = open(\"/dev/console\", O_WRONLY);\n"
+	"\tif (write(fd, \"INIT\\n\", 5) == 5)\n\t\treboot(RB_POWER_OFF);\n\treturn 0;\n}\n";
 
 static int by_value(const void *a, const void *b)
 {
@@ -57,16 +58,25 @@ static double bare_boot(const struct kernel *k, const char *init)
 	initramfs_node(fs, "/dev/console", 0600, 5, 1);
 	if (initramfs_finish(fs, &fd, &size))
 		return 0;
-	append = xasprintf("console=%s quiet panic=-1 cryptomgr.notests initcall_blacklist=jent_mod_init %s",
-			   k->arch->console, k->arch->append);
+	append = xasprintf(
+		"console=%s quiet panic=-1 cryptomgr.notests initcall_blacklist=jent_mod_init %s",
+		k->arch->console, k->arch->append);
 	initrd = xasprintf("/dev/fd/%d", fd);
 	{
-		char *argv[] = {k->arch->qemu, "-M", k->arch->qemu_machine, "-cpu", k->arch->cpu, "-accel",
-				"tcg", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m",
-				"256", "-smp", "2", "-kernel", k->image, "-initrd", initrd, "-append", append,
-				"-serial", "stdio", NULL};
-		struct proc p = {.argv = argv, .timeout_s = 60, .keep_fds = &fd, .n_keep = 1,
-				 .on_line = bare_line};
+		char *argv[] = { k->arch->qemu, "-M",	       k->arch->qemu_machine,
+				 "-cpu",	k->arch->cpu,  "-accel",
+				 "tcg",		"-nodefaults", "-no-user-config",
+				 "-display",	"none",	       "-no-reboot",
+				 "-m",		"256",	       "-smp",
+				 "2",		"-kernel",     k->image,
+				 "-initrd",	initrd,	       "-append",
+				 append,	"-serial",     "stdio",
+				 NULL };
+		struct proc p = { .argv = argv,
+				  .timeout_s = 60,
+				  .keep_fds = &fd,
+				  .n_keep = 1,
+				  .on_line = bare_line };
 
 		bare_start = now_s();
 		bare_init_s = 0;
@@ -80,7 +90,7 @@ static double bare_boot(const struct kernel *k, const char *init)
 /* The lab's own guest with nothing to do: time until its agent answers. */
 static double lab_boot(const struct kernel *k)
 {
-	struct boot b = {}, *list[] = {&b};
+	struct boot b = {}, *list[] = { &b };
 	double ready = 0;
 
 	if (!boot_init(&b, k)) {
@@ -95,7 +105,7 @@ static double lab_boot(const struct kernel *k)
 static double self_run(char *const *argv, long *max_kib)
 {
 	struct rusage before, after;
-	struct proc p = {.argv = argv, .timeout_s = 600};
+	struct proc p = { .argv = argv, .timeout_s = 600 };
 	double start = now_s();
 
 	getrusage(RUSAGE_CHILDREN, &before);
@@ -113,7 +123,7 @@ int main(int argc, char **argv)
 	size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : ROUNDS_DEFAULT;
 	double bare[ROUNDS_MAX], lab[ROUNDS_MAX], test[ROUNDS_MAX], whole[ROUNDS_MAX];
 	_cleanup_free_ char *src = NULL, *bin = NULL;
-	char *const self[] = {"build/cdevlab", "test", "vgpio", NULL};
+	char *const self[] = { "build/cdevlab", "test", "vgpio", NULL };
 	struct kernel k = {};
 	char *tmp;
 	long kib;
@@ -124,7 +134,7 @@ int main(int argc, char **argv)
 	src = xasprintf("%s/init.c", tmp);
 	bin = xasprintf("%s/init", tmp);
 	file_write(src, bare_init, strlen(bare_init));
-	free(proc_output((char *[]){"gcc", "-O2", "-static", "-s", "-o", bin, src, NULL}));
+	free(proc_output((char *[]){ "gcc", "-O2", "-static", "-s", "-o", bin, src, NULL }));
 	self_run(self, &kib); /* warms the caches */
 	for (size_t i = 0; i < rounds; i++) {
 		double start = now_s();
@@ -137,21 +147,25 @@ int main(int argc, char **argv)
 	}
 	printf("medians of %zu interleaved rounds, %s\n", rounds, k.release);
 	printf("  bare QEMU line, start to init          %6.2f s\n", median(bare, rounds));
-	printf("  the lab's guest, start to READY        %6.2f s   ratio %.2f\n", median(lab, rounds),
-	       median(lab, rounds) / median(bare, rounds));
+	printf("  the lab's guest, start to READY        %6.2f s   ratio %.2f\n",
+	       median(lab, rounds), median(lab, rounds) / median(bare, rounds));
 	printf("  the lab's guest, start to end          %6.2f s\n", median(whole, rounds));
 	printf("  cdevlab test vgpio, warm               %6.2f s   %.2f s above the boot\n",
 	       median(test, rounds), median(test, rounds) - median(whole, rounds));
 	/* the largest of our children is a QEMU or a compiler; the program itself is measured apart */
 	{
 		_cleanup_free_ char *peak = NULL;
-		char *sh[] = {"sh", "-c",
-			      "build/cdevlab test vgpio >/dev/null 2>&1 & p=$!; m=0; "
-			      "while r=$(awk '/VmHWM/{print $2}' /proc/$p/status 2>/dev/null) && [ -n \"$r\" ]; "
-			      "do m=$r; sleep 0.2; done; echo $m", NULL};
+		char *sh[] = {
+			"sh", "-c",
+			"build/cdevlab test vgpio >/dev/null 2>&1 & p=$!; m=0; "
+			"while r=$(awk '/VmHWM/{print $2}' /proc/$p/status 2>/dev/null) && [ -n \"$r\" ]; "
+			"do m=$r; sleep 0.2; done; echo $m",
+			NULL
+		};
 
 		peak = proc_output(sh);
-		printf("  host program, peak resident            %6.1f MiB\n", atof(peak ?: "0") / 1024);
+		printf("  host program, peak resident            %6.1f MiB\n",
+		       atof(peak ?: "0") / 1024);
 	}
 	temp_dir_done(tmp);
 	kernel_free(&k);

@@ -42,7 +42,7 @@ static atomic_bool reader_stop;
 
 static int drive(unsigned int pin, unsigned int value)
 {
-	struct vgpio_line l = {.pin = pin, .value = value};
+	struct vgpio_line l = { .pin = pin, .value = value };
 
 	return ioctl(fd, VGPIO_SET, &l) ? -errno : 0;
 }
@@ -83,7 +83,7 @@ static void close_lines(void)
 
 static int open_reader(const char *node)
 {
-	struct vgpio_info info = {.size = sizeof(info)};
+	struct vgpio_info info = { .size = sizeof(info) };
 	int ret = open_lines(node);
 
 	if (ret)
@@ -161,7 +161,7 @@ static int check_set(void)
 		e = e->next;
 	} while (e != cursor);
 	for (pin = 0; pin < VGPIO_LINES; pin++) {
-		struct vgpio_line l = {.pin = pin};
+		struct vgpio_line l = { .pin = pin };
 
 		if (ioctl(fd, VGPIO_GET, &l))
 			return -errno;
@@ -210,7 +210,7 @@ static int check_reader(void)
 
 static void *read_events(void *unused)
 {
-	const struct sched_param above = {.sched_priority = 1};
+	const struct sched_param above = { .sched_priority = 1 };
 	unsigned long long count = 0;
 
 	(void)unused;
@@ -247,7 +247,7 @@ static int open_blocked(const char *node)
 
 static int check_blocked(void)
 {
-	const struct timespec pause = {.tv_nsec = 20000000};
+	const struct timespec pause = { .tv_nsec = 20000000 };
 	unsigned long long before;
 	int tries;
 
@@ -265,7 +265,7 @@ static int check_blocked(void)
 
 static void close_blocked(void)
 {
-	struct vgpio_line l = {.pin = 0};
+	struct vgpio_line l = { .pin = 0 };
 
 	/* One more change gets the reader out of its call. */
 	atomic_store(&reader_stop, true);
@@ -275,38 +275,38 @@ static void close_blocked(void)
 }
 
 static const struct exact_op ops[] = {
-	{.name = "NOP", .open = open_lines, .run = run_nop, .close = close_lines},
-	{.name = "GET",
-	 .floor = "NOP",
-	 .open = open_get,
-	 .run = run_get,
-	 .check = check_get,
-	 .close = close_lines},
-	{.name = "SET",
-	 .floor = "NOP",
-	 .open = open_lines,
-	 .run = run_set,
-	 .check = check_set,
-	 .close = close_lines},
-	{.name = "SET unchanged",
-	 .floor = "NOP",
-	 .open = open_same,
-	 .run = run_set,
-	 .check = check_set,
-	 .close = close_lines},
-	{.name = "SET, open reader",
-	 .floor = "NOP",
-	 .open = open_reader,
-	 .run = run_set,
-	 .check = check_reader,
-	 .close = close_lines},
-	{.name = "SET, blocked reader",
-	 .floor = "NOP",
-	 .open = open_blocked,
-	 .run = run_set,
-	 .check = check_blocked,
-	 .close = close_blocked,
-	 .spread = true},
+	{ .name = "NOP", .open = open_lines, .run = run_nop, .close = close_lines },
+	{ .name = "GET",
+	  .floor = "NOP",
+	  .open = open_get,
+	  .run = run_get,
+	  .check = check_get,
+	  .close = close_lines },
+	{ .name = "SET",
+	  .floor = "NOP",
+	  .open = open_lines,
+	  .run = run_set,
+	  .check = check_set,
+	  .close = close_lines },
+	{ .name = "SET unchanged",
+	  .floor = "NOP",
+	  .open = open_same,
+	  .run = run_set,
+	  .check = check_set,
+	  .close = close_lines },
+	{ .name = "SET, open reader",
+	  .floor = "NOP",
+	  .open = open_reader,
+	  .run = run_set,
+	  .check = check_reader,
+	  .close = close_lines },
+	{ .name = "SET, blocked reader",
+	  .floor = "NOP",
+	  .open = open_blocked,
+	  .run = run_set,
+	  .check = check_blocked,
+	  .close = close_blocked,
+	  .spread = true },
 };
 
 int main(int argc, char **argv)

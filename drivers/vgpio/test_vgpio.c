@@ -34,7 +34,7 @@
 /* Looks at what another thread does before sleeping between them: several times what it takes. */
 #define WAIT_SPINS 10000
 /* How long a stress goes on. */
-#define STRESS_MS  150
+#define STRESS_MS 150
 
 #define EVENT_SIZE sizeof(struct vgpio_event)
 
@@ -45,7 +45,7 @@ static int open_node(int flags)
 
 static struct vgpio_info get_info(void)
 {
-	struct vgpio_info info = {.size = sizeof(info)};
+	struct vgpio_info info = { .size = sizeof(info) };
 	int fd = open_node(O_WRONLY);
 
 	SAFE(ioctl(fd, VGPIO_INFO, &info));
@@ -64,14 +64,14 @@ static struct vgpio_info need_queue(void)
 
 static void set(int fd, unsigned int pin, unsigned int value)
 {
-	struct vgpio_line line = {.pin = pin, .value = value};
+	struct vgpio_line line = { .pin = pin, .value = value };
 
 	SAFE(ioctl(fd, VGPIO_SET, &line));
 }
 
 static unsigned int get(int fd, unsigned int pin)
 {
-	struct vgpio_line line = {.pin = pin, .value = 7};
+	struct vgpio_line line = { .pin = pin, .value = 7 };
 
 	SAFE(ioctl(fd, VGPIO_GET, &line));
 	return line.value;
@@ -122,7 +122,7 @@ static unsigned long long drain(int fd, struct vgpio_event *last)
  */
 static void wait_for_others(unsigned int *tries)
 {
-	const struct timespec pause = {.tv_nsec = 20000};
+	const struct timespec pause = { .tv_nsec = 20000 };
 
 	if (++*tries > WAIT_SPINS)
 		nanosleep(&pause, NULL);
@@ -189,13 +189,13 @@ TEST(a_line_keeps_its_value_when_everything_is_closed)
 
 TEST(a_pin_that_is_not_there_is_EINVAL)
 {
-	static const unsigned int pins[] = {VGPIO_LINES, VGPIO_LINES + 1, 32,	     64,
-					    256,	 INT32_MAX,	  UINT32_MAX};
+	static const unsigned int pins[] = { VGPIO_LINES, VGPIO_LINES + 1, 32,	      64,
+					     256,	  INT32_MAX,	   UINT32_MAX };
 	int fd = open_node(O_RDWR);
 	size_t i;
 
 	for (i = 0; i < sizeof(pins) / sizeof(pins[0]); i++) {
-		struct vgpio_line line = {.pin = pins[i], .value = 1};
+		struct vgpio_line line = { .pin = pins[i], .value = 1 };
 
 		EXPECT_ERR(ioctl(fd, VGPIO_SET, &line), EINVAL);
 		EXPECT_ERR(ioctl(fd, VGPIO_GET, &line), EINVAL);
@@ -204,12 +204,12 @@ TEST(a_pin_that_is_not_there_is_EINVAL)
 
 TEST(a_value_that_is_not_0_or_1_is_EINVAL_and_leaves_the_line_alone)
 {
-	static const unsigned int values[] = {2, 3, 256, INT32_MAX, UINT32_MAX};
+	static const unsigned int values[] = { 2, 3, 256, INT32_MAX, UINT32_MAX };
 	int fd = open_node(O_RDWR);
 	size_t i;
 
 	for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-		struct vgpio_line line = {.pin = 1, .value = values[i]};
+		struct vgpio_line line = { .pin = 1, .value = values[i] };
 
 		set(fd, 1, i % 2);
 		EXPECT_ERR(ioctl(fd, VGPIO_SET, &line), EINVAL);
@@ -224,7 +224,7 @@ TEST(reserved_fields_that_are_not_zero_are_EINVAL)
 
 	set(fd, 0, 0);
 	for (bit = 0; bit < 64; bit += 21) {
-		struct vgpio_line line = {.pin = 0, .value = 1, .reserved = 1ULL << bit};
+		struct vgpio_line line = { .pin = 0, .value = 1, .reserved = 1ULL << bit };
 
 		EXPECT_ERR(ioctl(fd, VGPIO_SET, &line), EINVAL);
 		EXPECT_ERR(ioctl(fd, VGPIO_GET, &line), EINVAL);
@@ -234,7 +234,7 @@ TEST(reserved_fields_that_are_not_zero_are_EINVAL)
 
 TEST(SET_on_a_descriptor_not_opened_for_writing_is_EBADF_and_GET_works_on_all)
 {
-	struct vgpio_line line = {.pin = 0, .value = 1};
+	struct vgpio_line line = { .pin = 0, .value = 1 };
 	int reader = open_node(O_RDONLY), writer = open_node(O_WRONLY), both = open_node(O_RDWR);
 
 	set(writer, 0, 0);
@@ -312,7 +312,7 @@ TEST(INFO_serves_callers_older_and_newer_than_the_kernel)
 TEST(a_build_without_a_queue_offers_neither_read_nor_poll)
 {
 	struct vgpio_event event;
-	struct epoll_event ev = {.events = EPOLLIN};
+	struct epoll_event ev = { .events = EPOLLIN };
 	int fd, ep;
 
 	if (get_info().features & VGPIO_FEATURE_QUEUE)
@@ -375,7 +375,7 @@ TEST(SET_of_an_unchanged_value_raises_no_event)
 
 TEST(GET_and_calls_that_fail_raise_no_event)
 {
-	struct vgpio_line bad = {.pin = VGPIO_LINES};
+	struct vgpio_line bad = { .pin = VGPIO_LINES };
 	struct vgpio_event event;
 	int fd;
 
@@ -450,7 +450,7 @@ TEST(changes_that_nobody_recorded_do_not_disturb_the_next_reader)
 TEST(what_is_overrun_is_counted_exactly)
 {
 	struct vgpio_info info = need_queue();
-	const unsigned int overruns[] = {0, 1, 37, info.ring - 1, info.ring, 2 * info.ring + 1};
+	const unsigned int overruns[] = { 0, 1, 37, info.ring - 1, info.ring, 2 * info.ring + 1 };
 	static struct vgpio_event events[VGPIO_RING_MAX];
 	int fd = open_node(O_RDWR | O_NONBLOCK);
 	size_t i, n, k;
@@ -504,7 +504,7 @@ TEST(read_returns_whole_records_only)
 TEST(a_read_that_may_not_block_is_EAGAIN_without_an_event)
 {
 	struct vgpio_event event;
-	struct iovec iov = {.iov_base = &event, .iov_len = sizeof(event)};
+	struct iovec iov = { .iov_base = &event, .iov_len = sizeof(event) };
 	int fd;
 
 	need_queue();
@@ -532,7 +532,7 @@ TEST(the_stream_has_no_positions)
 TEST(poll_tells_of_events_and_consumes_none)
 {
 	struct vgpio_event event;
-	struct pollfd pfd = {.events = POLLIN | POLLRDNORM};
+	struct pollfd pfd = { .events = POLLIN | POLLRDNORM };
 	int i;
 
 	need_queue();
@@ -551,7 +551,7 @@ TEST(poll_tells_of_events_and_consumes_none)
 
 TEST(edge_triggered_epoll_reports_every_burst)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 	struct vgpio_event event;
 	int fd, ep, i;
 
@@ -619,7 +619,7 @@ static void on_signal(int sig)
 
 TEST(a_signal_ends_a_blocked_read_and_takes_no_event)
 {
-	const struct sigaction action = {.sa_handler = on_signal};
+	const struct sigaction action = { .sa_handler = on_signal };
 	struct vgpio_event event;
 	int fd, writer, status;
 	pid_t pid;
@@ -656,7 +656,7 @@ static void *read_shared(void *arg)
 	size_t n, i;
 
 	while (atomic_load(&s->taken) < s->total) {
-		struct pollfd pfd = {.fd = s->fd, .events = POLLIN};
+		struct pollfd pfd = { .fd = s->fd, .events = POLLIN };
 
 		poll(&pfd, 1, 1);
 		n = read_events(s->fd, events, 3);
@@ -675,7 +675,7 @@ static void *read_shared(void *arg)
 TEST(threads_that_share_a_descriptor_get_each_event_once)
 {
 	struct vgpio_info info = need_queue();
-	struct sharing s = {.total = 2000};
+	struct sharing s = { .total = 2000 };
 	struct vgpio_event event;
 	pthread_t threads[3];
 	unsigned int i, pause_at, tries;
@@ -714,7 +714,7 @@ struct ping {
 static void *read_and_acknowledge(void *arg)
 {
 	struct ping *p = arg;
-	struct pollfd pfd = {.fd = p->fd, .events = POLLIN};
+	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
 	struct vgpio_event event;
 
 	use_cpu(0);
@@ -735,7 +735,7 @@ static void *read_and_acknowledge(void *arg)
  */
 static void stress_wakeups(bool use_poll)
 {
-	struct ping p = {.use_poll = use_poll};
+	struct ping p = { .use_poll = use_poll };
 	unsigned int round, value, spin;
 	int writer = open_node(O_WRONLY);
 	long long end, lost_at = 0;
@@ -824,7 +824,7 @@ static void *read_crowd(void *arg)
 
 	memset(values, 7, sizeof(values));
 	do {
-		struct pollfd pfd = {.fd = r->fd, .events = POLLIN};
+		struct pollfd pfd = { .fd = r->fd, .events = POLLIN };
 
 		/* Looked at before the read: the last reads return what was set till then. */
 		over = atomic_load(&r->crowd->done);
@@ -852,8 +852,8 @@ static void *read_crowd(void *arg)
 
 TEST(with_many_writers_and_readers_every_change_is_read_or_counted_once)
 {
-	struct crowd c = {.per_writer = 3000};
-	struct crowd_reader r[READERS] = {0};
+	struct crowd c = { .per_writer = 3000 };
+	struct crowd_reader r[READERS] = { 0 };
 	pthread_t writers[WRITERS], readers[READERS];
 	int i;
 
@@ -907,7 +907,7 @@ TEST(racing_SETs_of_different_lines_do_not_undo_each_other)
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
-		racers[i] = (struct racer){.ready = &ready, .pin = i};
+		racers[i] = (struct racer){ .ready = &ready, .pin = i };
 		writers[i] = start(write_against_another, &racers[i]);
 	}
 	for (i = 0; i < 2; i++)
@@ -955,7 +955,7 @@ static void enter_phase(struct race *r, unsigned int phase)
 TEST(an_open_that_races_with_SETs_misses_none_that_begins_after_it)
 {
 	unsigned int phase = 2, done_before, begun_after, done, tries;
-	struct race r = {.phase = phase};
+	struct race r = { .phase = phase };
 	unsigned long long count;
 	struct vgpio_event event;
 	pthread_t writer;
@@ -1021,7 +1021,7 @@ static void need_client(void)
 
 static pid_t spawn_client(const char *device, const char *words, int out, int err)
 {
-	char text[256], *argv[16] = {"vgpioctl", "--device", (char *)device}, *rest = text;
+	char text[256], *argv[16] = { "vgpioctl", "--device", (char *)device }, *rest = text;
 	pid_t pid;
 	int n = 3;
 

@@ -178,7 +178,7 @@ static void print_json_string(const char *text)
 
 static int command_get(const struct options *opt, int argc, char **argv)
 {
-	struct vgpio_line lines[VGPIO_LINES] = {0};
+	struct vgpio_line lines[VGPIO_LINES] = { 0 };
 	int fd, i, n = argc ? argc : VGPIO_LINES, status = EXIT_SUCCESS;
 
 	if (argc > VGPIO_LINES)
@@ -239,7 +239,7 @@ static int command_set(const struct options *opt, int argc, char **argv)
 
 static int command_toggle(const struct options *opt, int argc, char **argv)
 {
-	struct vgpio_line line = {0};
+	struct vgpio_line line = { 0 };
 	int fd, status;
 
 	if (argc != 1)
@@ -340,10 +340,10 @@ static int watch_events(const struct options *opt, int fd, const sigset_t *unblo
 	const long long end = opt->timeout_ms < 0 ? -1 : now_ms() + opt->timeout_ms;
 	unsigned long long printed = 0;
 	struct vgpio_event event;
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 
 	while (!opt->count || printed < opt->count) {
-		struct timespec left = {0};
+		struct timespec left = { 0 };
 		ssize_t n;
 
 		if (end >= 0) {
@@ -390,7 +390,7 @@ static int watch_events(const struct options *opt, int fd, const sigset_t *unblo
 
 static int command_watch(const struct options *opt, int argc, char **argv)
 {
-	const struct sigaction action = {.sa_handler = on_signal};
+	const struct sigaction action = { .sa_handler = on_signal };
 	sigset_t blocked, unblocked;
 	struct vgpio_info info;
 	int fd, status = EXIT_FAILURE;
@@ -427,8 +427,8 @@ static const struct {
 	const char *name;
 	int (*run)(const struct options *opt, int argc, char **argv);
 } commands[] = {
-	{"get", command_get},	  {"set", command_set},	  {"toggle", command_toggle},
-	{"watch", command_watch}, {"info", command_info},
+	{ "get", command_get },	    { "set", command_set },   { "toggle", command_toggle },
+	{ "watch", command_watch }, { "info", command_info },
 };
 
 /* Seconds, with a fraction if need be. */
@@ -465,15 +465,15 @@ int main(int argc, char **argv)
 		OPT_VERSION
 	};
 	static const struct option longs[] = {
-		{"device", required_argument, NULL, 'd'},
-		{"json", no_argument, NULL, OPT_JSON},
-		{"count", required_argument, NULL, 'n'},
-		{"timeout", required_argument, NULL, OPT_TIMEOUT},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, OPT_VERSION},
-		{0},
+		{ "device", required_argument, NULL, 'd' },
+		{ "json", no_argument, NULL, OPT_JSON },
+		{ "count", required_argument, NULL, 'n' },
+		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, OPT_VERSION },
+		{ 0 },
 	};
-	struct options opt = {.timeout_ms = -1};
+	struct options opt = { .timeout_ms = -1 };
 	bool watch_only = false;
 	glob_t nodes;
 	int c, status;

@@ -24,7 +24,7 @@ module_param(bug, charp, 0444);
 MODULE_PARM_DESC(bug, "Name of the one fault to have (default: none)");
 
 struct broken_event_file {
-	struct mutex lock;	/* one reader at a time: the record is taken when it is copied */
+	struct mutex lock; /* one reader at a time: the record is taken when it is copied */
 	u64 seen;
 	bool again;
 };
@@ -32,7 +32,7 @@ struct broken_event_file {
 static DECLARE_WAIT_QUEUE_HEAD(broken_event_wait);
 static DEFINE_SPINLOCK(broken_event_lock);
 static u64 broken_event_sequence;
-static u64 broken_event_taken;	/* bug=stolen: one place for all opens */
+static u64 broken_event_taken; /* bug=stolen: one place for all opens */
 static atomic_t broken_event_opens;
 
 static bool is_bug(const char *name)
@@ -199,30 +199,30 @@ static long broken_event_ioctl(struct file *file, unsigned int cmd, unsigned lon
 }
 
 static const struct file_operations broken_event_fops = {
-	.owner		= THIS_MODULE,
-	.open		= broken_event_open,
-	.release	= broken_event_release,
-	.read_iter	= broken_event_read_iter,
-	.poll		= broken_event_poll,
-	.unlocked_ioctl	= broken_event_ioctl,
-	.compat_ioctl	= compat_ptr_ioctl,
+	.owner = THIS_MODULE,
+	.open = broken_event_open,
+	.release = broken_event_release,
+	.read_iter = broken_event_read_iter,
+	.poll = broken_event_poll,
+	.unlocked_ioctl = broken_event_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 };
 
 /* bug=poll_none: the same without poll. */
 static const struct file_operations broken_event_fops_no_poll = {
-	.owner		= THIS_MODULE,
-	.open		= broken_event_open,
-	.release	= broken_event_release,
-	.read_iter	= broken_event_read_iter,
-	.unlocked_ioctl	= broken_event_ioctl,
-	.compat_ioctl	= compat_ptr_ioctl,
+	.owner = THIS_MODULE,
+	.open = broken_event_open,
+	.release = broken_event_release,
+	.read_iter = broken_event_read_iter,
+	.unlocked_ioctl = broken_event_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 };
 
 static struct miscdevice broken_event_misc = {
-	.minor	= MISC_DYNAMIC_MINOR,
-	.name	= "broken_event",
-	.fops	= &broken_event_fops,
-	.mode	= 0600,
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "broken_event",
+	.fops = &broken_event_fops,
+	.mode = 0600,
 };
 
 static int __init broken_event_init(void)
@@ -240,6 +240,7 @@ static void __exit broken_event_exit(void)
 module_init(broken_event_init);
 module_exit(broken_event_exit);
 
-MODULE_DESCRIPTION("A source of events with faults to order, for the proofs of the conformance suite");
+MODULE_DESCRIPTION(
+	"A source of events with faults to order, for the proofs of the conformance suite");
 MODULE_AUTHOR("The cdevlab authors");
 MODULE_LICENSE("GPL");

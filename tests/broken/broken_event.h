@@ -13,6 +13,6 @@ struct broken_event_record {
 	__u64 sequence;
 };
 
-#define BROKEN_EVENT_RAISE	_IO(0xb6, 1)
+#define BROKEN_EVENT_RAISE _IO(0xb6, 1)
 
 #endif

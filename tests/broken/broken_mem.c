@@ -27,7 +27,7 @@
 
 #include "broken_mem.h"
 
-#define FILES_MAX	16
+#define FILES_MAX 16
 
 static char *bug = "none";
 module_param(bug, charp, 0444);
@@ -321,7 +321,7 @@ static long broken_mem_get_size(void __user *arg)
 
 static long broken_mem_word(unsigned int cmd, void __user *arg)
 {
-	struct broken_mem_word word[2] = { };
+	struct broken_mem_word word[2] = {};
 	size_t size = sizeof(word[0]);
 	u8 *at;
 
@@ -405,27 +405,27 @@ static int broken_mem_fsync(struct file *file, loff_t start, loff_t end, int dat
 }
 
 static const struct file_operations broken_mem_fops = {
-	.owner		= THIS_MODULE,
-	.open		= broken_mem_open,
-	.flush		= broken_mem_flush,
-	.release	= broken_mem_release,
-	.read_iter	= broken_mem_read_iter,
-	.write_iter	= broken_mem_write_iter,
-	.llseek		= broken_mem_llseek,
-	.unlocked_ioctl	= broken_mem_ioctl,
-	.compat_ioctl	= compat_ptr_ioctl,
-	.mmap		= broken_mem_mmap,
-	.fsync		= broken_mem_fsync,
+	.owner = THIS_MODULE,
+	.open = broken_mem_open,
+	.flush = broken_mem_flush,
+	.release = broken_mem_release,
+	.read_iter = broken_mem_read_iter,
+	.write_iter = broken_mem_write_iter,
+	.llseek = broken_mem_llseek,
+	.unlocked_ioctl = broken_mem_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = broken_mem_mmap,
+	.fsync = broken_mem_fsync,
 };
 
 /* bug=owner: the same without an owner; filled in at load because the rest must stay the same. */
 static struct file_operations broken_mem_ownerless;
 
 static struct miscdevice broken_mem_misc = {
-	.minor	= MISC_DYNAMIC_MINOR,
-	.name	= "broken_mem",
-	.fops	= &broken_mem_fops,
-	.mode	= 0600,
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "broken_mem",
+	.fops = &broken_mem_fops,
+	.mode = 0600,
 };
 
 /* A number, a name or memory that nobody gives back. */
@@ -448,8 +448,8 @@ static int __init broken_mem_init(void)
 {
 	int ret;
 
-	broken_mem_data = is_bug("heap") ? kmalloc(PAGE_SIZE, GFP_KERNEL)
-					 : kzalloc(PAGE_SIZE, GFP_KERNEL);
+	broken_mem_data =
+		is_bug("heap") ? kmalloc(PAGE_SIZE, GFP_KERNEL) : kzalloc(PAGE_SIZE, GFP_KERNEL);
 	if (!broken_mem_data)
 		return -ENOMEM;
 	ret = broken_mem_leave_behind();

@@ -16,8 +16,8 @@
 
 #include "broken_published.h"
 
-#define PINS	8
-#define NAME	"broken_published"
+#define PINS 8
+#define NAME "broken_published"
 
 static DECLARE_WAIT_QUEUE_HEAD(published_wait);
 static DEFINE_SPINLOCK(published_lock);
@@ -83,11 +83,11 @@ static long published_ioctl(struct file *file, unsigned int cmd, unsigned long a
 }
 
 static const struct file_operations published_fops = {
-	.owner		= THIS_MODULE,
-	.open		= published_open,
-	.release	= published_release,
-	.read		= published_read,
-	.unlocked_ioctl	= published_ioctl,
+	.owner = THIS_MODULE,
+	.open = published_open,
+	.release = published_release,
+	.read = published_read,
+	.unlocked_ioctl = published_ioctl,
 };
 
 static int __init published_init(void)
@@ -132,6 +132,7 @@ static void __exit published_exit(void)
 module_init(published_init);
 module_exit(published_exit);
 
-MODULE_DESCRIPTION("The published virtual GPIO driver's behaviour, for the proofs of the conformance suite");
+MODULE_DESCRIPTION(
+	"The published virtual GPIO driver's behaviour, for the proofs of the conformance suite");
 MODULE_AUTHOR("The cdevlab authors");
 MODULE_LICENSE("GPL");

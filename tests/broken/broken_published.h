@@ -8,14 +8,14 @@
 
 #include <linux/ioctl.h>
 
-#define BROKEN_PUBLISHED_MAJOR	158
+#define BROKEN_PUBLISHED_MAJOR 158
 
 struct broken_published_pin {
 	int pin;
 	int value;
 };
 
-#define BROKEN_PUBLISHED_SET	_IOW(BROKEN_PUBLISHED_MAJOR, 1, struct broken_published_pin)
-#define BROKEN_PUBLISHED_GET	_IOR(BROKEN_PUBLISHED_MAJOR, 2, struct broken_published_pin)
+#define BROKEN_PUBLISHED_SET _IOW(BROKEN_PUBLISHED_MAJOR, 1, struct broken_published_pin)
+#define BROKEN_PUBLISHED_GET _IOR(BROKEN_PUBLISHED_MAJOR, 2, struct broken_published_pin)
 
 #endif

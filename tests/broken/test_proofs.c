@@ -30,21 +30,21 @@
 #include "broken_published.h"
 #include "protocol.h"
 
-#define ROWS_MAX	200
-#define CLAIMS_MAX	200
-#define UNLOAD_TRIES	800
-#define CONF_PATH	"/run/prove.conf"
+#define ROWS_MAX     200
+#define CLAIMS_MAX   200
+#define UNLOAD_TRIES 800
+#define CONF_PATH    "/run/prove.conf"
 
 struct row {
 	char driver[32];
 	char bug[32];
-	char claims[512];	/* separated by commas */
+	char claims[512]; /* separated by commas */
 	bool crash;
 };
 
 static struct row rows[ROWS_MAX];
 static unsigned int n_rows;
-static char claims[CLAIMS_MAX][64];	/* all that the suite has */
+static char claims[CLAIMS_MAX][64]; /* all that the suite has */
 static unsigned int n_claims;
 static unsigned int nr, failed;
 static char conform[] = "conform";
@@ -227,8 +227,12 @@ static bool failed_claim(const char *line, char *id, size_t size)
 
 static bool row_run(const struct row *row, char *cycles)
 {
-	char *const args[] = { conform, (char[]){ "--conf" }, (char[]){ CONF_PATH },
-			       (char[]){ "--cycles" }, cycles, NULL };
+	char *const args[] = { conform,
+			       (char[]){ "--conf" },
+			       (char[]){ CONF_PATH },
+			       (char[]){ "--cycles" },
+			       cycles,
+			       NULL };
 	char line[2048], id[64], found[1024] = "", *save, *one, expected[512], name[80], test[256];
 	const char *job = getenv(ENV_TEST);
 	bool ok = true, plan = false;
@@ -246,7 +250,8 @@ static bool row_run(const struct row *row, char *cycles)
 		plan |= !strncmp(line, "1..", 3);
 		seen += !strncmp(line, "ok ", 3) || !strncmp(line, "not ok ", 7);
 		if (failed_claim(line, id, sizeof(id))) {
-			len += snprintf(found + len, sizeof(found) - len, "%s%s", len ? "," : "", id);
+			len += snprintf(found + len, sizeof(found) - len, "%s%s", len ? "," : "",
+					id);
 			if (!list_has(row->claims, id)) {
 				printf("# not expected to fail: %s", line);
 				ok = false;

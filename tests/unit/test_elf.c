@@ -71,7 +71,7 @@ static int teardown(void **state)
 
 static void modinfo_is_read_in_file_order(void **state)
 {
-	static const char *const names[] = {"sample.ko", "sample.ko.xz"};
+	static const char *const names[] = { "sample.ko", "sample.ko.xz" };
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {

@@ -128,7 +128,7 @@ static struct buf same_root(const char *path)
 static void equal_contents_give_equal_bytes(void **state)
 {
 	_cleanup_free_ char *one = host_file("one", "same"), *two = host_file("two", "same");
-	struct utimbuf old = {1000, 2000};
+	struct utimbuf old = { 1000, 2000 };
 	struct buf a, b;
 
 	(void)state;
@@ -238,7 +238,7 @@ static void a_file_is_no_directory(void **state)
 
 static void paths_that_leave_the_root_are_refused(void **state)
 {
-	static const char *const bad[] = {"", "/", "/../x", "/a/./b", "/a//b", "/a/"};
+	static const char *const bad[] = { "", "/", "/../x", "/a/./b", "/a//b", "/a/" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -126,12 +126,13 @@ static void the_default_is_the_hosts_own_suite(void **state)
 	static const struct {
 		const char *os_release, *name;
 	} cases[] = {
-		{"ID=debian\nVERSION_CODENAME=bookworm\n", "debian:bookworm/amd64"},
-		{"NAME=\"x\"\nVERSION_CODENAME=\"trixie\"\nID=\"debian\"\n", "debian:trixie/amd64"},
-		{"ID=debian\n", "debian:sid/amd64"},
-		{"ID=debian\nVERSION_CODENAME=woody\n", NULL},
-		{"ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n", NULL},
-		{"ID=fedora\n", NULL},
+		{ "ID=debian\nVERSION_CODENAME=bookworm\n", "debian:bookworm/amd64" },
+		{ "NAME=\"x\"\nVERSION_CODENAME=\"trixie\"\nID=\"debian\"\n",
+		  "debian:trixie/amd64" },
+		{ "ID=debian\n", "debian:sid/amd64" },
+		{ "ID=debian\nVERSION_CODENAME=woody\n", NULL },
+		{ "ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n", NULL },
+		{ "ID=fedora\n", NULL },
 	};
 
 	(void)state;
@@ -247,27 +248,27 @@ static const char sum[] =
 static void a_list_of_packages_comes_back_as_it_was_written(void **state)
 {
 	struct deb v[] = {
-		{.package = "linux-image-1",
-		 .version = "1-1~x",
-		 .file = "a_1%7ex.deb",
-		 .uri = "http://a/b?c",
-		 .size = 5000000000LL,
-		 .installed = 7},
-		{.package = "libc6",
-		 .version = "2",
-		 .file = "c.deb",
-		 .uri = "file:///c",
-		 .size = 1},
+		{ .package = "linux-image-1",
+		  .version = "1-1~x",
+		  .file = "a_1%7ex.deb",
+		  .uri = "http://a/b?c",
+		  .size = 5000000000LL,
+		  .installed = 7 },
+		{ .package = "libc6",
+		  .version = "2",
+		  .file = "c.deb",
+		  .uri = "file:///c",
+		  .size = 1 },
 	};
-	struct deb_set in = {.suite = "s",
-			     .arch = "a",
-			     .when = "w",
-			     .release = "1",
-			     .version = "1-1~x",
-			     .needs_libc = "2.38",
-			     .with_libs = true,
-			     .v = v,
-			     .n = 2},
+	struct deb_set in = { .suite = "s",
+			      .arch = "a",
+			      .when = "w",
+			      .release = "1",
+			      .version = "1-1~x",
+			      .needs_libc = "2.38",
+			      .with_libs = true,
+			      .v = v,
+			      .n = 2 },
 		       out;
 	_cleanup_free_ char *path = at("lock.json");
 
@@ -292,15 +293,16 @@ static void a_damaged_list_of_packages_is_noticed(void **state)
 {
 	_cleanup_free_ char *path = at("lock.json");
 	struct deb v = {
-		.package = "p", .version = "1", .file = "../../etc/x", .uri = "u", .size = 1};
-	struct deb_set set = {.suite = "s",
-			      .arch = "a",
-			      .when = "w",
-			      .release = "1",
-			      .version = "1",
-			      .needs_libc = "2",
-			      .v = &v,
-			      .n = 1},
+		.package = "p", .version = "1", .file = "../../etc/x", .uri = "u", .size = 1
+	};
+	struct deb_set set = { .suite = "s",
+			       .arch = "a",
+			       .when = "w",
+			       .release = "1",
+			       .version = "1",
+			       .needs_libc = "2",
+			       .v = &v,
+			       .n = 1 },
 		       out;
 	struct buf b = {};
 
@@ -324,7 +326,7 @@ static void a_damaged_list_of_packages_is_noticed(void **state)
 
 static void a_corrupt_download_is_noticed(void **state)
 {
-	struct deb deb = {.size = 4};
+	struct deb deb = { .size = 4 };
 	_cleanup_free_ char *path = at("x.deb");
 
 	(void)state;
@@ -346,36 +348,36 @@ static void only_what_is_needed_of_a_package_is_kept(void **state)
 	static const struct {
 		const char *package, *path, *to;
 	} cases[] = {
-		{"linux-image-6-x", "./boot/vmlinuz-6-x", "vmlinuz"},
-		{"linux-binary-6-x", "./usr/lib/modules/6-x/vmlinuz", "vmlinuz"},
-		{"linux-image-6-x", "./boot/config-6-x", "config"},
-		{"linux-base-6-x", "./usr/lib/modules/6-x/config", "config"},
-		{"linux-image-6-x", "./boot/vmlinuz-6-y", NULL},
-		{"linux-image-6-x", "./" K "drivers/virtio/virtio.ko",
-		 K "drivers/virtio/virtio.ko"},
-		{"linux-modules-6-x", "./usr/" K "net/9p/9pnet.ko.xz", K "net/9p/9pnet.ko.xz"},
-		{"linux-image-6-x", "./" K "drivers/gpu/drm/drm.ko", NULL},
-		{"linux-image-6-x", "./usr/share/doc/x", NULL},
-		{"linux-headers-6-x", "./usr/src/linux-headers-6-x/Makefile",
-		 "usr/src/linux-headers-6-x/Makefile"},
-		{"linux-headers-6-x", "./usr/src/linux-headers-6-x/vmlinux", NULL},
-		{"linux-headers-6-x", "./lib/modules/6-x/build", NULL},
-		{"linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/x86/Makefile",
-		 "usr/src/linux-headers-6-common/arch/x86/Makefile"},
-		{"linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/mips/Makefile",
-		 NULL},
-		{"linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/Kconfig",
-		 "usr/src/linux-headers-6-common/arch/Kconfig"},
-		{"linux-headers-6-common", "./usr/src/../../x", NULL},
-		{"linux-kbuild-6", "./usr/lib/linux-kbuild-6/scripts/x",
-		 "usr/lib/linux-kbuild-6/scripts/x"},
-		{"linux-kbuild-6", "./usr/src/linux-kbuild-6", NULL},
-		{"libc6", "./usr/lib/x86_64-linux-gnu/libc.so.6", "host/lib/libc.so.6"},
-		{"libc6", "./lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
-		 "host/lib/ld-linux-x86-64.so.2"},
-		{"libc6", "./usr/lib/x86_64-linux-gnu/gconv/libc.so", NULL},
-		{"libc6", "./usr/lib64/ld-linux-x86-64.so.2", NULL},
-		{"libelf1", "./usr/lib/x86_64-linux-gnu/libelf.so.1", "host/lib/libelf.so.1"},
+		{ "linux-image-6-x", "./boot/vmlinuz-6-x", "vmlinuz" },
+		{ "linux-binary-6-x", "./usr/lib/modules/6-x/vmlinuz", "vmlinuz" },
+		{ "linux-image-6-x", "./boot/config-6-x", "config" },
+		{ "linux-base-6-x", "./usr/lib/modules/6-x/config", "config" },
+		{ "linux-image-6-x", "./boot/vmlinuz-6-y", NULL },
+		{ "linux-image-6-x", "./" K "drivers/virtio/virtio.ko",
+		  K "drivers/virtio/virtio.ko" },
+		{ "linux-modules-6-x", "./usr/" K "net/9p/9pnet.ko.xz", K "net/9p/9pnet.ko.xz" },
+		{ "linux-image-6-x", "./" K "drivers/gpu/drm/drm.ko", NULL },
+		{ "linux-image-6-x", "./usr/share/doc/x", NULL },
+		{ "linux-headers-6-x", "./usr/src/linux-headers-6-x/Makefile",
+		  "usr/src/linux-headers-6-x/Makefile" },
+		{ "linux-headers-6-x", "./usr/src/linux-headers-6-x/vmlinux", NULL },
+		{ "linux-headers-6-x", "./lib/modules/6-x/build", NULL },
+		{ "linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/x86/Makefile",
+		  "usr/src/linux-headers-6-common/arch/x86/Makefile" },
+		{ "linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/mips/Makefile",
+		  NULL },
+		{ "linux-headers-6-common", "./usr/src/linux-headers-6-common/arch/Kconfig",
+		  "usr/src/linux-headers-6-common/arch/Kconfig" },
+		{ "linux-headers-6-common", "./usr/src/../../x", NULL },
+		{ "linux-kbuild-6", "./usr/lib/linux-kbuild-6/scripts/x",
+		  "usr/lib/linux-kbuild-6/scripts/x" },
+		{ "linux-kbuild-6", "./usr/src/linux-kbuild-6", NULL },
+		{ "libc6", "./usr/lib/x86_64-linux-gnu/libc.so.6", "host/lib/libc.so.6" },
+		{ "libc6", "./lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+		  "host/lib/ld-linux-x86-64.so.2" },
+		{ "libc6", "./usr/lib/x86_64-linux-gnu/gconv/libc.so", NULL },
+		{ "libc6", "./usr/lib64/ld-linux-x86-64.so.2", NULL },
+		{ "libelf1", "./usr/lib/x86_64-linux-gnu/libelf.so.1", "host/lib/libelf.so.1" },
 	};
 
 	(void)state;
@@ -400,14 +402,14 @@ static struct buf make_elf(size_t n, const char *note_name)
 		char name[4];
 		uint64_t entry;
 	} e = {
-		.eh = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-		       .e_phoff = sizeof(e.eh),
-		       .e_phnum = 1,
-		       .e_phentsize = sizeof(e.ph)},
-		.ph = {.p_type = PT_NOTE,
-		       .p_offset = sizeof(e.eh) + sizeof(e.ph),
-		       .p_filesz = sizeof(e.nh) + 4 + 8},
-		.nh = {.n_namesz = 4, .n_descsz = 8, .n_type = 18},
+		.eh = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+			.e_phoff = sizeof(e.eh),
+			.e_phnum = 1,
+			.e_phentsize = sizeof(e.ph) },
+		.ph = { .p_type = PT_NOTE,
+			.p_offset = sizeof(e.eh) + sizeof(e.ph),
+			.p_filesz = sizeof(e.nh) + 4 + 8 },
+		.nh = { .n_namesz = 4, .n_descsz = 8, .n_type = 18 },
 	};
 	struct buf b = {};
 
@@ -570,7 +572,7 @@ static void an_older_compiler_gets_headers_without_what_it_lacks(void **state)
 	_cleanup_free_ char *kdir = at("src/linux-headers-6"), *same = NULL, *older = NULL,
 			    *again = NULL;
 	_cleanup_free_ char *conf = NULL, *header = NULL, *makefile = NULL;
-	struct kernel_cc cc = {.own_version = 140200, .version = 120200};
+	struct kernel_cc cc = { .own_version = 140200, .version = 120200 };
 	struct buf b = {};
 
 	(void)state;

@@ -100,8 +100,8 @@ static void every_log_gives_the_findings_that_are_expected(void **state)
 /* A log may end anywhere: no prefix of any log may upset the scanner. */
 static void a_log_may_end_anywhere(void **state)
 {
-	static const char *const names[] = {"null.log", "arm64.log", "riscv64.log", "lockdep.log",
-					    "warning-7.log"};
+	static const char *const names[] = { "null.log", "arm64.log", "riscv64.log", "lockdep.log",
+					     "warning-7.log" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -167,10 +167,9 @@ static void a_taint_without_a_report_is_a_finding(void **state)
 	struct klog k;
 
 	(void)state;
-	klog_scan(
-		"cdevlab: begin x\ncdevlab: begin x/y\n"
-		"cdevlab: end x/y taint=512\ncdevlab: end x taint=512\n",
-		0, &k);
+	klog_scan("cdevlab: begin x\ncdevlab: begin x/y\n"
+		  "cdevlab: end x/y taint=512\ncdevlab: end x taint=512\n",
+		  0, &k);
 	assert_int_equal(k.n, 1);
 	assert_string_equal(k.findings[0].test, "x/y");
 	assert_string_equal(k.findings[0].headline,

@@ -172,8 +172,8 @@ static void directives_have_their_meaning(void **state)
 		parse("1..8\nnot ok 1 a # TODO later\nok 2 b # todo\nok 3 c # XFAIL known\n"
 		      "not ok 4 d # ERROR no memory\nok 5 e\\#5 # skip\nok 6 f#6\n"
 		      "not ok 7 g # expected 1, got 2\nok 8 # SKIP\n");
-	static const enum ktap_result want[] = {KTAP_SKIP, KTAP_PASS, KTAP_PASS, KTAP_FAIL,
-						KTAP_SKIP, KTAP_PASS, KTAP_FAIL, KTAP_SKIP};
+	static const enum ktap_result want[] = { KTAP_SKIP, KTAP_PASS, KTAP_PASS, KTAP_FAIL,
+						 KTAP_SKIP, KTAP_PASS, KTAP_FAIL, KTAP_SKIP };
 
 	(void)state;
 	for (size_t i = 0; i < 8; i++)

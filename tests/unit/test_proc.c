@@ -91,7 +91,7 @@ static void lines_come_one_by_one_whatever_the_pieces(void **state)
 {
 	struct seen seen = {};
 	char *argv[4];
-	struct proc p = {.on_line = on_line, .ctx = &seen};
+	struct proc p = { .on_line = on_line, .ctx = &seen };
 
 	(void)state;
 	sh(&p, argv, "printf 'one\\ntw'; sleep 0.2; printf 'o\\n\\nlast'; echo e >&2");
@@ -123,7 +123,7 @@ static void much_output_is_not_lost(void **state)
 static void a_time_out_kills_the_grandchildren_too(void **state)
 {
 	char *argv[4];
-	struct proc p = {.timeout_s = 1};
+	struct proc p = { .timeout_s = 1 };
 	double start = now_s();
 	pid_t grandchild;
 
@@ -157,8 +157,8 @@ static void what_a_child_leaves_behind_ends_with_it(void **state)
 
 static void directory_and_environment_are_the_childs(void **state)
 {
-	char *argv[4], *env[] = {"CDEVLAB_TRIAL=yes", NULL};
-	struct proc p = {.dir = "/", .env = env};
+	char *argv[4], *env[] = { "CDEVLAB_TRIAL=yes", NULL };
+	struct proc p = { .dir = "/", .env = env };
 
 	(void)state;
 	sh(&p, argv, "echo $PWD $CDEVLAB_TRIAL");
@@ -175,7 +175,7 @@ static void only_kept_descriptors_are_inherited(void **state)
 	_cleanup_free_ char *script =
 		xasprintf("test -e /proc/self/fd/%d && ! test -e /proc/self/fd/%d", a, b);
 	char *argv[4];
-	struct proc p = {.keep_fds = &a, .n_keep = 1};
+	struct proc p = { .keep_fds = &a, .n_keep = 1 };
 
 	(void)state;
 	sh(&p, argv, script);
@@ -204,8 +204,8 @@ static void loud(int saved)
 
 static void a_program_that_is_missing_is_said(void **state)
 {
-	char *argv[] = {"no-such-program", NULL}, *false_argv[] = {"false", NULL};
-	struct proc p = {.argv = argv}, q = {.argv = false_argv, .dir = "/nonexistent"};
+	char *argv[] = { "no-such-program", NULL }, *false_argv[] = { "false", NULL };
+	struct proc p = { .argv = argv }, q = { .argv = false_argv, .dir = "/nonexistent" };
 	int saved = quiet(), ret = proc_run(&p), bad_dir = proc_run(&q);
 
 	(void)state;
@@ -221,7 +221,7 @@ static void a_program_that_is_missing_is_said(void **state)
 
 static void output_loses_its_last_newline(void **state)
 {
-	char *argv[] = {"printf", "a\\nb\\n\\n", NULL};
+	char *argv[] = { "printf", "a\\nb\\n\\n", NULL };
 	_cleanup_free_ char *out = proc_output(argv);
 
 	(void)state;
@@ -230,8 +230,8 @@ static void output_loses_its_last_newline(void **state)
 
 static void a_started_child_can_be_asked_and_ended(void **state)
 {
-	char *argv[] = {"sleep", "300", NULL};
-	struct proc p = {.argv = argv};
+	char *argv[] = { "sleep", "300", NULL };
+	struct proc p = { .argv = argv };
 	pid_t pid;
 
 	(void)state;
@@ -334,8 +334,8 @@ static void an_interrupt_ends_the_child_and_is_said(void **state)
 
 	(void)state;
 	if (!pid) {
-		char *argv[] = {"sleep", "300", NULL};
-		struct proc p = {.argv = argv};
+		char *argv[] = { "sleep", "300", NULL };
+		struct proc p = { .argv = argv };
 		enum lab_exit ret;
 
 		if (proc_init())

@@ -78,9 +78,9 @@ static void replacing_replaces_all_and_ends(void **state)
 
 static void quoted_words_come_back_from_a_shell(void **state)
 {
-	static char *const words[] = {"plain", "",  "two words", "it's", "$HOME `x` \\ \"",
-				      "a\nb",  "*", "~",	 "-n",	 "a=b",
-				      NULL};
+	static char *const words[] = { "plain", "",  "two words", "it's", "$HOME `x` \\ \"",
+				       "a\nb",	"*", "~",	  "-n",	  "a=b",
+				       NULL };
 
 	(void)state;
 	for (char *const *w = words; *w; w++) {

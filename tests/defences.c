@@ -1,0 +1,1307 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The lab's defences: the program is run as a user runs it, something goes wrong, and it must say
+ * what and what to do next, end with the right status, and leave nothing behind: no process, no
+ * temporary file.
+ *
+ * $CDEVLAB_SELF is the program, else build/cdevlab. Kernels are those of the user's cache; builds
+ * go to a private one, where anything left over can only be ours.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <ftw.h>
+#include <glob.h>
+#include <limits.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lab.h"
+#include "util.h"
+
+#define MARK "CDEVLAB_TEST_ID"
+#define LIMIT_S 240   /* of one run, on a machine that has other work as well */
+#define QUICK_S 5     /* from a signal to the end */
+#define LEFT_S 5      /* until the last of its processes is gone */
+#define HOST_KB 65536 /* what the host program may take */
+#define NOBODY 65534
+
+#define OUT_CLOSED (-1)
+
+/* struct how - what is unusual about a run */
+struct how {
+	const char *cache;	/* NULL: ours */
+	const char *const *env; /* KEY=VALUE, up to NULL */
+	const char *dir;
+	int out; /* its standard output; 0: collected */
+	uid_t uid;
+	pid_t room; /* a process whose namespaces it runs in */
+};
+
+/* struct run - a run of the program, and what came of it */
+struct run {
+	struct run *next;
+	char *mark, *command, *tmp, *cache;
+	pid_t pid;
+	int out_fd, err_fd;
+	char *out, *err;
+	int status; /* exit status or -signal */
+	long peak_kb;
+	double started, seconds;
+};
+
+static char *self, *rooms, *base, *our_cache, *user_cache;
+static struct run *runs;	/* of the current test */
+static struct run *endless_run; /* two minutes in the background of the others */
+static pid_t holders[8];
+static size_t n_holders;
+
+/* --- processes --- */
+
+/* Calls found() for each living process whose environment has the mark. */
+static int each_marked(const char *mark, int (*found)(pid_t pid, void *ctx), void *ctx)
+{
+	_cleanup_free_ char *want = xasprintf(MARK "=%s", mark);
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	int n = 0;
+
+	while (d && (e = readdir(d))) {
+		_cleanup_free_ char *path = xasprintf("/proc/%s/environ", e->d_name);
+		struct buf env = {};
+
+		if (!isdigit((unsigned char)e->d_name[0]) || file_read(path, &env)) {
+			buf_free(&env);
+			continue;
+		}
+		/* a zombie's is empty */
+		if (env.n && memmem(env.s, env.n, want, strlen(want) + 1))
+			n += found ? found(atoi(e->d_name), ctx) : 1;
+		buf_free(&env);
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static int kill_it(pid_t pid, void *ctx)
+{
+	(void)ctx;
+	kill(pid, SIGKILL);
+	return 1;
+}
+
+static char *name_of(pid_t pid)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/comm", pid);
+	struct buf b = {};
+
+	if (file_read(path, &b) || !b.n) {
+		buf_free(&b);
+		return xstrdup("");
+	}
+	b.s[strcspn(b.s, "\n")] = '\0';
+	return b.s;
+}
+
+static int kill_qemu(pid_t pid, void *ctx)
+{
+	_cleanup_free_ char *name = name_of(pid);
+
+	(void)ctx;
+	return str_starts(name, "qemu-system") && !kill(pid, SIGKILL);
+}
+
+static int add_name(pid_t pid, void *ctx)
+{
+	_cleanup_free_ char *name = name_of(pid);
+
+	buf_printf(ctx, "%s (%d) ", name, pid);
+	return 1;
+}
+
+/* --- namespaces: a small disk, no network --- */
+
+static int write_text(const char *path, const char *text)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
+}
+
+static bool unshare_as_root(int flags)
+{
+	_cleanup_free_ char *uid = xasprintf("0 %d 1", geteuid());
+	_cleanup_free_ char *gid = xasprintf("0 %d 1", getegid());
+
+	if (!geteuid())
+		return !unshare(flags);
+	return !unshare(CLONE_NEWUSER | flags) && !write_text("/proc/self/setgroups", "deny") &&
+	       !write_text("/proc/self/uid_map", uid) && !write_text("/proc/self/gid_map", gid);
+}
+
+/* A process that keeps new namespaces open; with @disk, a tmpfs of that size is there. -1: no. */
+static pid_t holder_start(int flags, const char *disk, const char *size)
+{
+	int ready[2];
+	char c = 0;
+	pid_t pid;
+
+	if (pipe2(ready, O_CLOEXEC))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!unshare_as_root(flags))
+			_exit(1);
+		if (disk && (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+			     mount("tmpfs", disk, "tmpfs", 0, size)))
+			_exit(1);
+		if (write(ready[1], "y", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	if (read(ready[0], &c, 1) != 1)
+		c = 0;
+	close(ready[0]);
+	if (pid > 0 && !c) {
+		waitpid(pid, NULL, 0);
+		return -1;
+	}
+	if (pid > 0 && n_holders < ARRAY_SIZE(holders))
+		holders[n_holders++] = pid;
+	return pid;
+}
+
+static bool holder_join(pid_t pid)
+{
+	static const char *const kinds[] = {"user", "mnt", "net"};
+
+	for (size_t i = geteuid() ? 0 : 1; i < ARRAY_SIZE(kinds); i++) {
+		_cleanup_free_ char *path = xasprintf("/proc/%d/ns/%s", pid, kinds[i]);
+		_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 || setns(fd, 0))
+			return false;
+	}
+	return true;
+}
+
+static bool holder_resize(pid_t holder, const char *disk, const char *size)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(!holder_join(holder) || mount("tmpfs", disk, "tmpfs", MS_REMOUNT, size));
+	return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
+}
+
+/* --- a run --- */
+
+static void run_exec(const struct run *r, const struct how *h, char *const *argv)
+{
+	int null = open("/dev/null", O_RDONLY);
+
+	signal(SIGPIPE, SIG_DFL);
+	setpgid(0, 0);
+	unsetenv("CI");
+	unsetenv("CMOCKA_MESSAGE_OUTPUT");
+	setenv(MARK, r->mark, 1);
+	setenv("TMPDIR", r->tmp, 1);
+	setenv("CDEVLAB_CACHE", r->cache, 1);
+	setenv("LC_ALL", "C", 1);
+	for (const char *const *kv = h->env; kv && *kv; kv++)
+		putenv((char *)*kv);
+	if ((h->room && !holder_join(h->room)) || chdir(h->dir ?: base) ||
+	    (h->uid && (setgid(h->uid) || setuid(h->uid))))
+		_exit(99);
+	dup2(null, 0);
+	dup2(r->err_fd, 2);
+	if (h->out == OUT_CLOSED)
+		close(1);
+	else
+		dup2(h->out ?: r->out_fd, 1);
+	execv(argv[0], argv);
+	_exit(98);
+}
+
+static struct run *run_argv(const struct how *how, char *const *argv)
+{
+	static const struct how usual;
+	static int count;
+	const struct how *h = how ?: &usual;
+	struct run *r = xcalloc(1, sizeof(*r));
+
+	r->next = runs;
+	runs = r;
+	r->mark = xasprintf("%d-%d", getpid(), ++count);
+	r->tmp = xasprintf("%s/tmp-%d", base, count);
+	r->cache = xstrdup(h->cache ?: our_cache);
+	r->command = shell_join(argv);
+	r->out_fd = memfd_create("stdout", MFD_CLOEXEC);
+	r->err_fd = memfd_create("stderr", MFD_CLOEXEC);
+	assert_int_equal(mkdir(r->tmp, 0755), 0);
+	if (h->uid)
+		assert_int_equal(chown(r->tmp, h->uid, h->uid), 0);
+	r->started = now_s();
+	r->pid = fork();
+	if (!r->pid)
+		run_exec(r, h, argv);
+	assert_true(r->pid > 0);
+	return r;
+}
+
+/* Words of the command line, apart by blanks: no path of ours has any. */
+static __attribute__((format(printf, 2, 3))) struct run *start(const struct how *h, const char *fmt,
+							       ...)
+{
+	struct strv argv = {};
+	char *text = NULL;
+	struct run *r;
+	va_list ap;
+
+	va_start(ap, fmt);
+	assert_true(vasprintf(&text, fmt, ap) >= 0);
+	va_end(ap);
+	strv_add(&argv, self);
+	strv_split(&argv, text, " ");
+	r = run_argv(h, argv.v);
+	strv_free(&argv);
+	free(text);
+	return r;
+}
+
+static char *text_of(int fd)
+{
+	struct buf b = {};
+	char chunk[65536];
+	off_t at = 0;
+	ssize_t n;
+
+	buf_puts(&b, "");
+	while ((n = pread(fd, chunk, sizeof(chunk), at)) > 0) {
+		buf_add(&b, chunk, n);
+		at += n;
+	}
+	return b.s;
+}
+
+/* Fails the test, with all that the run has said. */
+static void bad(const struct run *r, const char *file, int line, const char *what)
+{
+	_cleanup_free_ char *out = text_of(r->out_fd), *err = text_of(r->err_fd);
+	size_t n = strlen(out), skip = n > 4000 ? n - 4000 : 0;
+
+	print_error("%s\nended with %d after %.1f s\n--- its standard output\n%s--- its standard "
+		    "error\n%s---\n%s\n",
+		    r->command, r->status, r->seconds, out + skip, err, what);
+	_fail(file, line);
+}
+
+#define CHECK(r, condition) \
+	do { \
+		if (!(condition)) \
+			bad(r, __FILE__, __LINE__, "it does not hold that " #condition); \
+	} while (0)
+
+static void has_at(const struct run *r, const char *text, const char *part, const char *file,
+		   int line)
+{
+	_cleanup_free_ char *what = NULL;
+
+	if (text && strstr(text, part))
+		return;
+	what = xasprintf("it does not say \"%s\"", part);
+	bad(r, file, line, what);
+}
+
+#define OUT_HAS(r, part) has_at(r, (r)->out, part, __FILE__, __LINE__)
+#define ERR_HAS(r, part) has_at(r, (r)->err, part, __FILE__, __LINE__)
+
+static void note_peak(struct run *r)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/status", r->pid);
+	struct buf b = {};
+	const char *line;
+
+	if (!file_read(path, &b) && b.n && (line = strstr(b.s, "VmHWM:"))) {
+		long kb = atol(line + strlen("VmHWM:"));
+
+		r->peak_kb = kb > r->peak_kb ? kb : r->peak_kb;
+	}
+	buf_free(&b);
+}
+
+static bool has_ended(struct run *r)
+{
+	int status;
+
+	if (!r->pid)
+		return true;
+	note_peak(r);
+	if (waitpid(r->pid, &status, WNOHANG) != r->pid)
+		return false;
+	r->pid = 0;
+	r->status = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+	r->seconds = now_s() - r->started;
+	return true;
+}
+
+static void finish(struct run *r)
+{
+	double limit = now_s() + LIMIT_S;
+
+	while (!has_ended(r)) {
+		if (now_s() > limit)
+			bad(r, __FILE__, __LINE__, "it does not end");
+		usleep(20000);
+	}
+	r->out = text_of(r->out_fd);
+	r->err = text_of(r->err_fd);
+	if (r->status == 98 || r->status == 99)
+		bad(r, __FILE__, __LINE__, "it could not be started");
+}
+
+/* Until its messages hold the text: that stage has begun. */
+static void wait_for(struct run *r, const char *text)
+{
+	double limit = now_s() + LIMIT_S;
+	bool found = false;
+
+	while (!found) {
+		bool ended = has_ended(r);
+		_cleanup_free_ char *err = text_of(r->err_fd);
+
+		found = strstr(err, text);
+		if (!found && (ended || now_s() > limit))
+			bad(r, __FILE__, __LINE__, text);
+		usleep(20000);
+	}
+}
+
+/* --- what is left --- */
+
+static struct buf *remains;
+
+static int note_remains(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	const char *name = path + ftw->base;
+
+	(void)st;
+	(void)type;
+	if (!fnmatch("cdevlab-??????", name, 0) || strstr(name, ".tmp-"))
+		buf_printf(remains, "%s ", path);
+	return 0;
+}
+
+/* Files that a run must not leave, and its processes. */
+static char *left_by(const struct run *r)
+{
+	struct buf b = {};
+	struct dirent *e;
+	DIR *d;
+
+	buf_puts(&b, "");
+	each_marked(r->mark, add_name, &b);
+	remains = &b;
+	nftw(r->cache, note_remains, 16, FTW_PHYS);
+	d = opendir(r->tmp);
+	while (d && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+			buf_printf(&b, "%s/%s ", r->tmp, e->d_name);
+	if (d)
+		closedir(d);
+	return b.s;
+}
+
+static void leaves_nothing(const struct run *r)
+{
+	double limit = now_s() + LEFT_S;
+	char *left = left_by(r);
+
+	while (*left && now_s() < limit) {
+		usleep(50000);
+		free(left);
+		left = left_by(r);
+	}
+	if (*left) {
+		_cleanup_free_ char *what = xasprintf("it leaves %s", left);
+
+		free(left);
+		bad(r, __FILE__, __LINE__, what);
+	}
+	free(left);
+}
+
+/* --- messages --- */
+
+/* Lines of an error, and whether each is followed by the next step. */
+static size_t error_lines(const struct run *r, bool *next_step)
+{
+	struct strv lines = {};
+	size_t n = 0;
+
+	*next_step = true;
+	strv_split(&lines, r->err, "\n");
+	for (size_t i = 0; i < lines.n; i++) {
+		if (!str_starts(lines.v[i], "cdevlab: ") ||
+		    str_starts(lines.v[i], "cdevlab: note: "))
+			continue;
+		n++;
+		if (i + 1 == lines.n || !str_starts(lines.v[i + 1], "  "))
+			*next_step = false;
+	}
+	strv_free(&lines);
+	return n;
+}
+
+/* It ended with that status, one error line with the words in it, a next step; and nothing is left. */
+static void is_error(struct run *r, int status, const char *const *words)
+{
+	bool next_step;
+	size_t n;
+
+	CHECK(r, r->status == status);
+	n = error_lines(r, &next_step);
+	CHECK(r, n == 1);
+	CHECK(r, next_step);
+	for (; *words; words++)
+		ERR_HAS(r, *words);
+	leaves_nothing(r);
+}
+
+#define IS_ERROR(r, status, ...) is_error(r, status, (const char *const[]){__VA_ARGS__, NULL})
+
+/* It ended with that status and without an error of the program's own; and nothing is left. */
+static void is_verdict(struct run *r, int status)
+{
+	bool next_step;
+
+	CHECK(r, r->status == status);
+	CHECK(r, error_lines(r, &next_step) == 0);
+	leaves_nothing(r);
+}
+
+/* --- set-up --- */
+
+static void run_free(struct run *r)
+{
+	each_marked(r->mark, kill_it, NULL);
+	if (r->pid > 0) {
+		kill(r->pid, SIGKILL);
+		waitpid(r->pid, NULL, 0);
+	}
+	close(r->out_fd);
+	close(r->err_fd);
+	free(r->mark);
+	free(r->command);
+	free(r->tmp);
+	free(r->cache);
+	free(r->out);
+	free(r->err);
+	free(r);
+}
+
+static int after_each(void **state)
+{
+	(void)state;
+	while (runs) {
+		struct run *r = runs;
+
+		runs = r->next;
+		run_free(r);
+	}
+	while (n_holders) {
+		kill(holders[--n_holders], SIGKILL);
+		waitpid(holders[n_holders], NULL, 0);
+	}
+	return 0;
+}
+
+static char *make_dir(const char *name)
+{
+	char *path = xasprintf("%s/%s", base, name);
+
+	assert_int_equal(make_dirs(path, 0755), 0);
+	return path;
+}
+
+/* A cache of its own with the user's kernels. */
+static char *make_cache(const char *name)
+{
+	char *path = make_dir(name);
+	_cleanup_free_ char *kernels = xasprintf("%s/kernels", path);
+	_cleanup_free_ char *to = xasprintf("%s/kernels", user_cache);
+
+	assert_int_equal(symlink(to, kernels), 0);
+	return path;
+}
+
+static int before_all(void **state)
+{
+	struct how h = {};
+	char real[PATH_MAX];
+	struct run *r;
+	const char *s;
+
+	(void)state;
+	if (!realpath(getenv("CDEVLAB_SELF") ?: "build/cdevlab", real))
+		return -1;
+	self = xstrdup(real);
+	*strrchr(real, '/') = '\0';
+	*strrchr(real, '/') = '\0';
+	rooms = xasprintf("%s/tests/faulty", real);
+	if ((s = getenv("CDEVLAB_CACHE")) && *s)
+		user_cache = xstrdup(s);
+	else if ((s = getenv("XDG_CACHE_HOME")) && *s)
+		user_cache = xasprintf("%s/cdevlab", s);
+	else
+		user_cache = xasprintf("%s/.cache/cdevlab", getenv("HOME") ?: "/root");
+	base = xasprintf("%s/defences-XXXXXX", getenv("TMPDIR") ?: "/tmp");
+	if (!mkdtemp(base) || chmod(base, 0755))
+		return -1;
+	/* whether KVM works is probed once for a cache: not for each of ours */
+	setenv("CDEVLAB_ACCEL", "tcg", 0);
+	our_cache = make_cache("cache");
+	h.cache = user_cache;
+	r = start(&h, "kernel fetch");
+	finish(r);
+	if (r->status)
+		print_error("no kernel to test with: %s", r->err);
+	s = r->status ? NULL : "";
+	after_each(NULL);
+	if (!s)
+		return -1;
+	endless_run = start(NULL, "test %s/faults --only endless/test_endless", rooms);
+	runs = NULL;
+	return 0;
+}
+
+static int after_all(void **state)
+{
+	(void)state;
+	if (endless_run)
+		run_free(endless_run);
+	if (base)
+		remove_tree(base);
+	return 0;
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+
+	assert_int_equal(file_write(path, text, strlen(text)), 0);
+}
+
+static const char device_source[] =
+	"// SPDX-License-Identifier: GPL-2.0\n"
+	"#include <linux/fs.h>\n"
+	"#include <linux/miscdevice.h>\n"
+	"#include <linux/module.h>\n"
+	"\n"
+	"static ssize_t mine_read(struct file *f, char __user *to, size_t n, loff_t *pos)\n"
+	"{\n"
+	"\treturn simple_read_from_buffer(to, n, pos, \"mine\\n\", 5);\n"
+	"}\n"
+	"\n"
+	"static const struct file_operations mine_fops = {\n"
+	"\t.owner = THIS_MODULE,\n"
+	"\t.read = mine_read,\n"
+	"\t.llseek = default_llseek,\n"
+	"};\n"
+	"\n"
+	"static struct miscdevice mine = {\n"
+	"\t.minor = MISC_DYNAMIC_MINOR,\n"
+	"\t.name = \"mine\",\n"
+	"\t.fops = &mine_fops,\n"
+	"};\n"
+	"module_misc_device(mine);\n"
+	"\n"
+	"MODULE_DESCRIPTION(\"Somebody's own device\");\n"
+	"MODULE_AUTHOR(\"Somebody\");\n"
+	"MODULE_LICENSE(\"GPL\");\n";
+
+static const char bench_source[] =
+	"// SPDX-License-Identifier: GPL-2.0\n"
+	"#include <fcntl.h>\n"
+	"#include <unistd.h>\n"
+	"#include \"exact.h\"\n"
+	"static int fd;\n"
+	"static int open_it(const char *node) { (void)node; fd = open(\"/dev/mine\", O_RDONLY);"
+	" return fd < 0; }\n"
+	"static void read_it(void) { char c; (void)!pread(fd, &c, 1, 0); }\n"
+	"static const struct exact_op ops[] = {{.name = \"READ\", .open = open_it, .run = read_it}};\n"
+	"int main(int argc, char **argv) { return exact_main(argc, argv, ops, 1); }\n";
+
+/* A room such as a user has: a module, its Kbuild, nothing else. */
+static char *make_room(const char *name)
+{
+	char *dir = make_dir(name);
+
+	put(dir, "mine.c", device_source);
+	put(dir, "Kbuild", "obj-m := mine.o\n");
+	return dir;
+}
+
+/* --- modules that fail --- */
+
+static void a_module_that_does_not_compile_fails_with_the_compilers_own_message(void **state)
+{
+	_cleanup_free_ char *file = xasprintf("%s/compile/compile.c:7:", rooms);
+	static const char *const only[] = {"", " --only compile"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(only); i++) {
+		struct run *r = start(NULL, "test %s/compile%s", rooms, only[i]);
+
+		finish(r);
+		is_verdict(r, LAB_FAILED);
+		ERR_HAS(r, file);
+		ERR_HAS(r, "there_is_no_such_variable");
+		CHECK(r, !strstr(r->err, "/cdevlab-")); /* where it was really built */
+		OUT_HAS(r, "not ok 1 build");
+	}
+}
+
+static void a_module_that_does_not_load_fails_with_its_errno(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only fails_load/none", rooms);
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	OUT_HAS(r, "not ok 1 load");
+	OUT_HAS(r, "ENODEV");
+}
+
+/* The rest of the line after a label in its standard output; a new string. */
+static char *after_label(const struct run *r, const char *label)
+{
+	const char *at = strstr(r->out, label);
+
+	if (!at)
+		bad(r, __FILE__, __LINE__, label);
+	at += strlen(label);
+	return xstrndup(at, strcspn(at, "\n"));
+}
+
+static void is_crash(struct run *r, const char *module)
+{
+	_cleanup_free_ char *frame = xasprintf(" [%s] (faults.c:", module), *path = NULL;
+	struct buf log = {};
+
+	is_verdict(r, LAB_CRASHED);
+	OUT_HAS(r, "# CRASHED BUG: ");
+	OUT_HAS(r, frame);
+	path = after_label(r, "kernel log: ");
+	CHECK(r, !file_read(path, &log) && strstr(log.s, "BUG: ") && strstr(log.s, "Call Trace:"));
+	buf_free(&log);
+}
+
+/* As a person does who copies the line out of the report. */
+static struct run *reproduce(const struct run *r)
+{
+	_cleanup_free_ char *line = after_label(r, "reproduce: ./cdevlab ");
+	_cleanup_free_ char *command = xasprintf("exec %s %s", self, line);
+	char *argv[] = {"/bin/sh", "-c", command, NULL};
+
+	return run_argv(NULL, argv);
+}
+
+static void an_oops_at_load_or_unload_is_a_crash_with_source_lines(void **state)
+{
+	struct run *load = start(NULL, "test %s/faults --only oops_load/none", rooms);
+	struct run *unload = start(NULL, "test %s/faults --only oops_unload/none", rooms);
+
+	(void)state;
+	finish(load);
+	finish(unload);
+	is_crash(load, "oops_load");
+	OUT_HAS(load, "not ok 1 load");
+	is_crash(unload, "oops_unload");
+	OUT_HAS(unload, "ok 1 load");
+	OUT_HAS(unload, "not ok 2 unload");
+}
+
+static void an_oops_in_a_test_is_a_crash_that_its_line_reproduces(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only oops_ioctl/test_oops_ioctl", rooms);
+	struct run *again;
+
+	(void)state;
+	finish(r);
+	is_crash(r, "oops_ioctl");
+	OUT_HAS(r, "ok 1 a case before passes");
+	again = reproduce(r);
+	finish(again);
+	is_crash(again, "oops_ioctl");
+	CHECK(again, !strstr(again->out, "a case before"));
+}
+
+static void a_warning_fails_the_test_that_caused_it(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only warns/test_warns", rooms);
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	OUT_HAS(r, "ok 1 a case before passes");
+	OUT_HAS(r, "not ok 2 the ioctl causes a warning");
+	OUT_HAS(r, "WARNING");
+	OUT_HAS(r, "[warns] (faults.c:");
+	OUT_HAS(r, "ok 3 one after passes");
+	OUT_HAS(r, "ok 3 unload");
+}
+
+/* --- guests that fail --- */
+
+static void a_guest_that_hangs_is_ended_at_its_deadline(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only hangs/none --timeout 25", rooms);
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_TIMEOUT);
+	OUT_HAS(r, "# TIMEOUT ");
+	OUT_HAS(r, "reproduce: ");
+	OUT_HAS(r, "kernel log: ");
+	CHECK(r, r->seconds < 60);
+}
+
+static void a_guest_that_ends_before_its_last_word_is_a_crash(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only powers_off/none", rooms);
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_CRASHED);
+	OUT_HAS(r, "# CRASHED ");
+	OUT_HAS(r, "END");
+}
+
+static void a_case_that_hangs_times_out_and_the_next_ones_run(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only sleeps/test_sleeps", rooms);
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	OUT_HAS(r, "not ok 1 a case sleeps for ever # TIMEOUT");
+	OUT_HAS(r, "ok 2 one after passes");
+	OUT_HAS(r, "ok 3 unload");
+}
+
+static void a_program_that_hangs_times_out_and_the_next_ones_run(void **state)
+{
+	struct run *r = endless_run;
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	OUT_HAS(r, "not ok 2 test_endless # TIMEOUT");
+	OUT_HAS(r, "ok 3 unload");
+}
+
+static void a_program_that_floods_its_output_does_not_take_the_hosts_memory(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only floods/test_floods", rooms);
+
+	(void)state;
+	finish(r);
+	CHECK(r, r->status == LAB_OK || r->status == LAB_FAILED);
+	OUT_HAS(r, "ok 3 unload");
+	CHECK(r, r->peak_kb > 0 && r->peak_kb < HOST_KB);
+	CHECK(r, strlen(r->out) < 1 << 20);
+	leaves_nothing(r);
+}
+
+/* --- the host fails --- */
+
+static void without_qemu_it_names_the_package(void **state)
+{
+	_cleanup_free_ char *bin = make_dir("bin"), *path = xasprintf("PATH=%s", bin);
+	const char *env[] = {path, NULL};
+	struct how h = {.env = env};
+	struct strv dirs = {};
+	struct run *r;
+
+	(void)state;
+	strv_split(&dirs, getenv("PATH") ?: "/usr/bin:/bin", ":");
+	for (size_t i = 0; i < dirs.n; i++) {
+		DIR *d = opendir(dirs.v[i]);
+		struct dirent *e;
+
+		while (d && (e = readdir(d))) {
+			_cleanup_free_ char *to = xasprintf("%s/%s", dirs.v[i], e->d_name);
+			_cleanup_free_ char *from = xasprintf("%s/%s", bin, e->d_name);
+
+			if (e->d_name[0] != '.' && !str_starts(e->d_name, "qemu") &&
+			    symlink(to, from) && errno != EEXIST)
+				fail();
+		}
+		if (d)
+			closedir(d);
+	}
+	strv_free(&dirs);
+	r = start(&h, "test %s/faults --only sleeps/none", rooms);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "qemu-system-", "is not installed", "apt install qemu-system-");
+}
+
+static void when_qemu_is_killed_it_says_so(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only sleeps/test_sleeps", rooms);
+
+	(void)state;
+	wait_for(r, "\ntest ");
+	CHECK(r, each_marked(r->mark, kill_qemu, NULL) == 1);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "QEMU", "killed by signal 9", "run it again");
+}
+
+static void on_a_full_disk_it_names_the_directory_and_works_when_there_is_room(void **state)
+{
+	_cleanup_free_ char *disk = make_dir("disk"), *in = NULL, *link = NULL;
+	_cleanup_free_ char *kernels = xasprintf("%s/kernels", user_cache);
+	struct how h = {.cache = disk};
+	struct run *r;
+
+	(void)state;
+	h.room = holder_start(CLONE_NEWNS, disk, "size=200k");
+	if (h.room < 0) {
+		print_message("a small disk needs root or user namespaces\n");
+		skip();
+	}
+	in = xasprintf("/proc/%d/root%s", h.room, disk);
+	r = start(&h, "kernel fetch");
+	finish(r);
+	free(r->cache);
+	r->cache = xstrdup(in);
+	IS_ERROR(r, LAB_CANNOT, "not enough space", disk, "MB needed", "CDEVLAB_CACHE");
+	link = xasprintf("%s/kernels", in);
+	assert_int_equal(remove_tree(link), 0);
+	assert_int_equal(symlink(kernels, link), 0);
+	/* what every guest has does not fit; it does, and the driver's room does not; all does */
+	for (int step = 0; step < 3; step++) {
+		static const char *const sizes[] = {"size=200k", "size=8m", "size=80m"};
+
+		assert_true(holder_resize(h.room, disk, sizes[step]));
+		r = start(&h, "test %s/faults --only floods/none", rooms);
+		finish(r);
+		free(r->cache);
+		r->cache = xstrdup(in);
+		if (step < 2)
+			IS_ERROR(r, LAB_CANNOT, disk, "No space left on device", "make room there");
+		else
+			is_verdict(r, LAB_OK);
+	}
+}
+
+static void without_a_network_it_says_so_soon_and_works_with_what_is_fetched(void **state)
+{
+	static const char *const env[] = {"http_proxy=http://127.0.0.1:9",
+					  "https_proxy=http://127.0.0.1:9", NULL};
+	_cleanup_free_ char *empty = make_dir("empty");
+	struct how h = {.env = env, .cache = empty};
+	pid_t holder = holder_start(CLONE_NEWNET, NULL, NULL);
+	struct run *r;
+
+	(void)state;
+	h.room = holder > 0 ? holder : 0;
+	r = start(&h, "test %s/faults --only sleeps/none", rooms);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "cannot read the package lists", "check the network");
+	CHECK(r, r->seconds < 30);
+	h.cache = NULL;
+	r = start(&h, "test %s/faults --only sleeps/none", rooms);
+	finish(r);
+	is_verdict(r, LAB_OK);
+}
+
+/* --- interruptions --- */
+
+/* Waits until the download of a private cache has brought something. False: it ended before. */
+static bool wait_for_download(struct run *r)
+{
+	_cleanup_free_ char *pattern = xasprintf("%s/kernels/*/partial/*.deb", r->cache);
+	double limit = now_s() + LIMIT_S;
+	long long first = -1;
+
+	while (!has_ended(r)) {
+		long long size = 0;
+		glob_t g = {};
+
+		if (!glob(pattern, 0, NULL, &g)) {
+			for (size_t i = 0; i < g.gl_pathc; i++) {
+				struct stat st;
+
+				size += stat(g.gl_pathv[i], &st) ? 0 : st.st_size;
+			}
+			globfree(&g);
+		}
+		/* more than what was there at first */
+		first = first < 0 ? size : first;
+		if (size > first)
+			return true;
+		if (now_s() > limit)
+			bad(r, __FILE__, __LINE__, "nothing comes");
+		usleep(5000);
+	}
+	return false;
+}
+
+static void spoil_downloads(const char *cache)
+{
+	_cleanup_free_ char *pattern = xasprintf("%s/kernels/*/partial/*.deb", cache);
+	glob_t g = {};
+
+	assert_int_equal(glob(pattern, 0, NULL, &g), 0);
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		_cleanup_close_ int fd = open(g.gl_pathv[i], O_WRONLY | O_CLOEXEC);
+
+		assert_true(fd >= 0);
+		assert_int_equal(pwrite(fd, "spoilt", 6, 100), 6);
+	}
+	globfree(&g);
+}
+
+static void is_interrupted(struct run *r, double since)
+{
+	CHECK(r, r->status == LAB_INTERRUPTED);
+	CHECK(r, now_s() - since < QUICK_S);
+	ERR_HAS(r, "cdevlab: interrupted; nothing was left running\n");
+	CHECK(r, !*r->out);
+	leaves_nothing(r);
+}
+
+static void a_fetch_survives_interrupts_a_kill_and_spoilt_files_and_a_second_fetch(void **state)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGKILL};
+	_cleanup_free_ char *fresh = make_dir("fresh"), *partial = NULL;
+	struct how h = {.cache = fresh};
+	struct run *both[2];
+	glob_t g = {};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		struct run *r = start(&h, "kernel fetch");
+		double since;
+
+		if (!wait_for_download(r)) {
+			finish(r);
+			if (r->status == LAB_CANNOT && strstr(r->err, "check the network")) {
+				print_message("no network\n");
+				skip();
+			}
+			CHECK(r, !"it downloads");
+		}
+		since = now_s();
+		kill(r->pid, signals[i]);
+		finish(r);
+		if (signals[i] != SIGKILL)
+			is_interrupted(r, since);
+		leaves_nothing(r);
+	}
+	spoil_downloads(fresh);
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++)
+		both[i] = start(&h, "kernel fetch");
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++)
+		finish(both[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		is_verdict(both[i], LAB_OK);
+		OUT_HAS(both[i], fresh);
+	}
+	partial = xasprintf("%s/kernels/*/partial", fresh);
+	assert_int_equal(glob(partial, 0, NULL, &g), GLOB_NOMATCH);
+	remove_tree(fresh);
+}
+
+/* One run for each signal, side by side, interrupted when @text has been said for @after_ms. */
+static void interrupt_each(const char *command, char *const *where, const char *text, int after_ms,
+			   const int *signals, size_t n)
+{
+	struct run *r[3];
+
+	for (size_t i = 0; i < n; i++)
+		r[i] = start(NULL, "%s %s", command, where[i]);
+	for (size_t i = 0; i < n; i++) {
+		double since;
+
+		wait_for(r[i], text);
+		usleep(after_ms * 1000);
+		CHECK(r[i], !has_ended(r[i]));
+		CHECK(r[i], each_marked(r[i]->mark, NULL, NULL) > 1);
+		since = now_s();
+		kill(r[i]->pid, signals[i]);
+		finish(r[i]);
+		if (signals[i] != SIGKILL)
+			is_interrupted(r[i], since);
+		leaves_nothing(r[i]);
+	}
+}
+
+static const int all_signals[] = {SIGINT, SIGTERM, SIGKILL};
+
+static void signals_in_a_build_leave_nothing(void **state)
+{
+	char *where[ARRAY_SIZE(all_signals)];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(all_signals); i++) {
+		_cleanup_free_ char *name = xasprintf("build-%zu", i), *none = NULL;
+
+		/* another source, or the second would find the first one's build */
+		where[i] = make_room(name);
+		none = xasprintf("// %zu\n" "#define NOTHING\n", i);
+		put(where[i], "nothing.h", none);
+		interrupt_each("test", &where[i], "build ", 500, &all_signals[i], 1);
+		free(where[i]);
+	}
+}
+
+static void signals_while_a_guest_boots_leave_nothing(void **state)
+{
+	_cleanup_free_ char *room = xasprintf("%s/faults --only sleeps/none", rooms);
+	char *where[] = {room, room, room};
+
+	(void)state;
+	interrupt_each("test", where, "\nboot ", 300, all_signals, 3);
+}
+
+static void signals_in_a_test_leave_nothing(void **state)
+{
+	_cleanup_free_ char *room = xasprintf("%s/faults --only sleeps/test_sleeps", rooms);
+	char *where[] = {room, room, room};
+
+	(void)state;
+	interrupt_each("test", where, "\ntest ", 100, all_signals, 3);
+}
+
+static void signals_in_a_benchmark_leave_nothing(void **state)
+{
+	_cleanup_free_ char *room = make_room("bench");
+	char *where[] = {room, room, room};
+
+	(void)state;
+	put(room, "bench_mine.c", bench_source);
+	interrupt_each("bench", where, "\ntest ", 300, all_signals, 3);
+}
+
+/* --- the command line --- */
+
+static void mistakes_are_told_with_what_would_be_right(void **state)
+{
+	_cleanup_free_ char *bare = make_dir("bare"), *ini = make_room("ini");
+	_cleanup_free_ char *line = xasprintf("%s/driver.ini:3: ", ini);
+	const struct {
+		const char *args, *dir, *says;
+	} cases[] = {
+		{"test hello -k no-such-kernel", "", "unknown kernel 'no-such-kernel'"},
+		{"test hello -k debian:no-such-suite", "", "unknown Debian suite 'no-such-suite'"},
+		{"test hello -k debian:bookworm/no-such-arch", "", "unknown architecture"},
+		{"kernel fetch debian:no-such-suite", "", "unknown Debian suite 'no-such-suite'"},
+		{"kernel fetch --no-such-option", "", "--no-such-option"},
+		{"kernel no-such-word", "", "no-such-word"},
+		{"test no-such-driver", "", "no driver or directory \"no-such-driver\""},
+		{"test ./no-such-directory", "", "./no-such-directory"},
+		{"test --no-such-option", "", "--no-such-option"},
+		{"run --only x", "", "--only"},
+		{"no-such-subcommand", "", "no subcommand \"no-such-subcommand\""},
+		{"test hello --timeout 0", "", "--timeout"},
+		{"test hello --timeout 5x", "", "--timeout"},
+		{"test hello --timeout", "", "--timeout needs a value"},
+		{"test hello --only no-such-module", "", "--only no-such-module"},
+		{"check --only no-such-group", "", "no-such-group"},
+		{"test ", bare, "has no Kbuild"},
+		{"test ", ini, line},
+	};
+
+	(void)state;
+	put(ini, "driver.ini", "[node]\npath = /dev/mine\nnod = 0666\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct run *r = start(NULL, "%s%s", cases[i].args, cases[i].dir);
+
+		finish(r);
+		IS_ERROR(r, LAB_USAGE, cases[i].says);
+	}
+}
+
+static void a_directory_that_cannot_be_read_is_named(void **state)
+{
+	_cleanup_free_ char *room = make_room("closed"), *cache = make_cache("nobody");
+	struct how h = {.cache = cache, .uid = geteuid() ? 0 : NOBODY};
+	struct run *r;
+
+	(void)state;
+	assert_int_equal(chmod(room, 0), 0);
+	if (h.uid)
+		assert_int_equal(chown(cache, h.uid, h.uid), 0);
+	r = start(&h, "--version");
+	while (!has_ended(r))
+		usleep(10000);
+	if (r->status) {
+		print_message("the program cannot be run by an ordinary user\n");
+		skip();
+	}
+	r = start(&h, "test %s", room);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, room, "Permission denied", "readable");
+	chmod(room, 0755);
+}
+
+static void an_output_directory_that_cannot_be_used_is_named(void **state)
+{
+	_cleanup_free_ char *full = make_dir("full"), *room = make_room("results");
+	struct run *r;
+
+	(void)state;
+	put(full, "precious", "mine");
+	r = start(NULL, "run %s -o %s", room, full);
+	finish(r);
+	IS_ERROR(r, LAB_USAGE, full, "other results in it", "not there yet");
+	r = start(NULL, "run %s -o /proc/no/such", room);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "/proc/no", "another directory");
+	r = start(NULL, "test %s --only mine/none --json /proc/no/such", room);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "/proc/no/such");
+}
+
+static void a_verdict_that_cannot_be_written_is_an_error(void **state)
+{
+	_cleanup_close_ int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	struct how hows[] = {{.out = full}, {.out = OUT_CLOSED}};
+
+	(void)state;
+	assert_true(full > 0);
+	for (size_t i = 0; i < ARRAY_SIZE(hows); i++) {
+		struct run *r = start(&hows[i], "kernel list");
+		struct run *t = start(&hows[i], "test %s/faults --only sleeps/none", rooms);
+
+		finish(r);
+		IS_ERROR(r, LAB_CANNOT, "standard output");
+		finish(t);
+		IS_ERROR(t, LAB_CANNOT, "standard output");
+	}
+}
+
+static void a_dry_run_prints_what_would_boot_and_boots_nothing(void **state)
+{
+	static const char *const commands[] = {"test", "bench", "run"};
+	_cleanup_free_ char *room = make_room("dry");
+
+	(void)state;
+	put(room, "bench_mine.c", bench_source);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		struct run *r = start(NULL, "%s %s --dry-run", commands[i], room);
+
+		finish(r);
+		is_verdict(r, LAB_OK);
+		OUT_HAS(r, "qemu-system-");
+		OUT_HAS(r, "-kernel ");
+		CHECK(r, !strstr(r->err, "\ntest "));
+		CHECK(r, !strstr(r->out, "KTAP"));
+	}
+}
+
+/* --- somebody's own directory --- */
+
+static int make_read_only(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)type;
+	(void)ftw;
+	return chmod(path, st->st_mode & 0555);
+}
+
+static int make_writable(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)type;
+	(void)ftw;
+	return chmod(path, st->st_mode | 0200);
+}
+
+static void tree_hash(const char *dir, char hex[HASH_HEX])
+{
+	struct hash *h = hash_new();
+
+	assert_int_equal(hash_add_tree(h, dir, NULL), 0);
+	hash_end(h, hex);
+}
+
+static void a_directory_of_somebodys_own_passes_and_is_not_written_to(void **state)
+{
+	_cleanup_free_ char *room = make_room("own");
+	char before[HASH_HEX], after[HASH_HEX];
+	struct run *r;
+
+	(void)state;
+	tree_hash(room, before);
+	nftw(room, make_read_only, 16, FTW_PHYS);
+	r = start(NULL, "test %s", room);
+	finish(r);
+	nftw(room, make_writable, 16, FTW_PHYS);
+	is_verdict(r, LAB_OK);
+	OUT_HAS(r, "ok 1 load");
+	OUT_HAS(r, "ok 14 node.mode");
+	OUT_HAS(r, "unload\n");
+	tree_hash(room, after);
+	assert_string_equal(before, after);
+}
+
+#define TEST(name) {#name, name, NULL, after_each, NULL}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_module_that_does_not_compile_fails_with_the_compilers_own_message),
+		TEST(a_module_that_does_not_load_fails_with_its_errno),
+		TEST(an_oops_at_load_or_unload_is_a_crash_with_source_lines),
+		TEST(an_oops_in_a_test_is_a_crash_that_its_line_reproduces),
+		TEST(a_warning_fails_the_test_that_caused_it),
+		TEST(a_guest_that_hangs_is_ended_at_its_deadline),
+		TEST(a_guest_that_ends_before_its_last_word_is_a_crash),
+		TEST(a_case_that_hangs_times_out_and_the_next_ones_run),
+		TEST(a_program_that_floods_its_output_does_not_take_the_hosts_memory),
+		TEST(without_qemu_it_names_the_package),
+		TEST(when_qemu_is_killed_it_says_so),
+		TEST(on_a_full_disk_it_names_the_directory_and_works_when_there_is_room),
+		TEST(without_a_network_it_says_so_soon_and_works_with_what_is_fetched),
+		TEST(a_fetch_survives_interrupts_a_kill_and_spoilt_files_and_a_second_fetch),
+		TEST(signals_in_a_build_leave_nothing),
+		TEST(signals_while_a_guest_boots_leave_nothing),
+		TEST(signals_in_a_test_leave_nothing),
+		TEST(signals_in_a_benchmark_leave_nothing),
+		TEST(mistakes_are_told_with_what_would_be_right),
+		TEST(a_directory_that_cannot_be_read_is_named),
+		TEST(an_output_directory_that_cannot_be_used_is_named),
+		TEST(a_verdict_that_cannot_be_written_is_an_error),
+		TEST(a_dry_run_prints_what_would_boot_and_boots_nothing),
+		TEST(a_directory_of_somebodys_own_passes_and_is_not_written_to),
+		/* the last: it was started first */
+		TEST(a_program_that_hangs_times_out_and_the_next_ones_run),
+	};
+
+	/* a pattern with * for some of them */
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests_name("defences", tests, before_all, after_all);
+}

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The ioctl warns. */
+#define FAULT WARNS
+#include "faults.c"
