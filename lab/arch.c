@@ -138,7 +138,7 @@ bool arch_is_host(const struct arch *a)
 
 const struct arch *arch_find(const char *name)
 {
-	_cleanup_free_ char *all = NULL;
+	_cleanup_free_ char *all = NULL, *hint = NULL;
 
 	if (load_all())
 		return NULL;
@@ -146,7 +146,8 @@ const struct arch *arch_find(const char *name)
 		if (!strcmp(archs[i].name, name))
 			return &archs[i];
 	all = names_of_all();
-	lab_fail(LAB_USAGE, NULL, "unknown architecture '%s': there are %s", name, all);
+	hint = xasprintf("there are guests for %s", all);
+	lab_fail(LAB_USAGE, hint, "unknown architecture '%s'", name);
 	return NULL;
 }
 

@@ -46,8 +46,8 @@ static int read_timeout(const char *s)
 	long n = strtol(s, &end, 10);
 
 	if (*end || n < 1 || n > 86400)
-		return lab_fail(LAB_USAGE, NULL,
-				"--timeout takes seconds from 1 to 86400, not \"%s\"", s);
+		return lab_fail(LAB_USAGE, "it takes seconds, from 1 to 86400",
+				"--timeout cannot be \"%s\"", s);
 	lab_options.timeout_s = n;
 	return LAB_OK;
 }

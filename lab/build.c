@@ -61,7 +61,9 @@ static void on_message(void *ctx, const char *line, bool is_err)
 static enum lab_exit run_tool(struct build_dir *bd, char *const *argv)
 {
 	struct proc p = { .argv = argv, .dir = bd->tmp, .on_line = on_message, .ctx = bd };
-	char *const env[] = { "LC_ALL=C", "MAKEFLAGS=", NULL };
+	/* a compiler that is killed leaves its temporary files: they go with the directory */
+	_cleanup_free_ char *tmp = xasprintf("TMPDIR=%s", bd->tmp);
+	char *const env[] = { "LC_ALL=C", "MAKEFLAGS=", tmp, NULL };
 	enum lab_exit ret;
 
 	p.env = env;

@@ -15,7 +15,7 @@
 static const char help[] =
 	"usage: cdevlab check [OPTION]...\n"
 	"The project's own tests: host unit tests (plain and with sanitizers), static checks, every driver on the\n"
-	"default kernel, the proofs that each claim of the conformance suite can fail, and the lab's defences.\n\n"
+	"default kernel and on Debian 12's and 13's, the proofs that each claim of the conformance suite can fail, and the lab's defences.\n\n"
 	"      --only GROUP   unit, asan, static, drivers, proofs or defences\n";
 
 /* Programs that print TAP; cmocka does when asked. */
@@ -199,11 +199,38 @@ static enum lab_exit check_budgets(struct test_run *t)
 	return ret == LAB_SKIPPED ? LAB_OK : ret;
 }
 
+/* The default kernel, and the oldest and newest stable ones beside it; what cannot be had here is skipped. */
+static void check_kernels(struct strv *kernels, struct ktap *suite)
+{
+	static const char *const stable[] = { "debian:bookworm", "debian:trixie" };
+	_cleanup_free_ char *name = kernel_default_name();
+
+	if (!name)
+		return; /* the stage after us says why */
+	strv_add(kernels, name);
+	for (size_t i = 0; i < ARRAY_SIZE(stable) && !lab_interrupted(); i++) {
+		struct kernel k = {};
+		enum lab_exit ret;
+
+		if (str_starts(name, stable[i]) && name[strlen(stable[i])] == '/')
+			continue;
+		ret = kernel_get(stable[i], false, &k);
+		if (ret)
+			ktap_set(ktap_new(suite, stable[i]), KTAP_SKIP, "%s cannot be had here",
+				 stable[i]);
+		else
+			strv_add(kernels, stable[i]);
+		kernel_free(&k);
+	}
+}
+
 static enum lab_exit check_drivers(struct ktap *suite)
 {
 	struct test_run t = { .command = "test" };
-	enum lab_exit ret = test_prepare(&t);
+	enum lab_exit ret;
 
+	check_kernels(&t.kernels, suite);
+	ret = test_prepare(&t);
 	if (!ret)
 		ret = test_boot(&t);
 	if (!ret)

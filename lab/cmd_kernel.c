@@ -48,6 +48,7 @@ int cmd_kernel(int argc, char **argv)
 	const char *verb;
 	int c;
 
+	opterr = 0;
 	while ((c = getopt_long(argc, argv, "vh", options, NULL)) != -1) {
 		switch (c) {
 		case 'j':
@@ -63,7 +64,8 @@ int cmd_kernel(int argc, char **argv)
 			fputs(usage_text, stdout);
 			return LAB_OK;
 		default:
-			return LAB_USAGE; /* getopt has said why */
+			return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`",
+					"kernel has no option %s", argv[optind - 1]);
 		}
 	}
 	verb = argv[optind] ?: "";

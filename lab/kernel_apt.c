@@ -490,6 +490,27 @@ static enum lab_exit apt_run(const struct apt_root *root, struct proc *p, struct
 	return ret;
 }
 
+/* The line that tells of the network, or NULL. apt's last word is then only that there is no Release file. */
+static char *network_error(const struct proc *p)
+{
+	static const char *const marks[] = { "Could not connect",
+					     "Unable to connect",
+					     "Could not resolve",
+					     "Temporary failure resolving",
+					     "Connection failed",
+					     "Connection timed out",
+					     "Cannot initiate the connection" };
+	const char *text = p->err.s ?: "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
+		const char *at = strstr(text, marks[i]) ?: strstr(p->out.s ?: "", marks[i]);
+
+		if (at)
+			return xstrndup(at, strcspn(at, "\n"));
+	}
+	return NULL;
+}
+
 static enum lab_exit apt_update(const struct apt_root *root, const struct suite *suite)
 {
 	struct strv args = {};
@@ -499,9 +520,15 @@ static enum lab_exit apt_update(const struct apt_root *root, const struct suite 
 	strv_split(&args, "apt-get update", " ");
 	ret = apt_run(root, &p, &args);
 	if (!ret && p.status) {
-		_cleanup_free_ char *why = apt_error(&p);
+		_cleanup_free_ char *network = network_error(&p), *why = apt_error(&p);
 
-		if (strstr(why, "does not have a Release file") || strstr(why, " 404 "))
+		if (network)
+			ret = lab_fail(
+				LAB_CANNOT,
+				"check the network and proxy settings; kernels fetched before work without "
+				"(see `cdevlab kernel list`)",
+				"cannot read the package lists of %s: %s", suite->name, network);
+		else if (strstr(why, "does not have a Release file") || strstr(why, " 404 "))
 			ret = lab_fail(
 				LAB_CANNOT,
 				"see /etc/apt/sources.list and sources.list.d for the archive in use",

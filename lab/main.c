@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The command line: cdevlab SUBCOMMAND. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "proc.h"
@@ -31,11 +33,20 @@ static void usage(FILE *out)
 	fputs("\n`cdevlab SUBCOMMAND --help` tells its options; the manual is cdevlab(1).\n", out);
 }
 
+/* A closed one of the three would be taken by a file of ours, and our messages would go there. */
+static void fill_standard_files(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			_exit(LAB_CANNOT);
+}
+
 int main(int argc, char **argv)
 {
 	const char *ci = getenv("CI");
 	enum lab_exit ret;
 
+	fill_standard_files();
 	lab_options.yes = ci && !strcmp(ci, "true");
 	if (argc < 2) {
 		usage(stderr);
@@ -63,11 +74,11 @@ int main(int argc, char **argv)
 		}
 		/* a verdict that could not be written was not given */
 		if (fflush(stdout) || ferror(stdout))
-			return lab_fail(LAB_CANNOT, NULL, "cannot write to standard output: %s",
-					strerror(errno));
+			return lab_fail(LAB_CANNOT, "make room, or send it elsewhere",
+					"cannot write to standard output: %s", strerror(errno));
 		return ret;
 	}
-	lab_fail(LAB_USAGE, NULL, "there is no subcommand \"%s\"", argv[1]);
+	lab_fail(LAB_USAGE, "it is one of those below", "there is no subcommand \"%s\"", argv[1]);
 	usage(stderr);
 	return LAB_USAGE;
 }

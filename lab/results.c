@@ -22,7 +22,8 @@ static enum lab_exit write_text(const char *path, const char *text, size_t n)
 	}
 	err = file_write(path, text, n);
 	if (err)
-		return lab_fail(LAB_CANNOT, NULL, "cannot write %s: %s", path, strerror(-err));
+		return lab_fail(LAB_CANNOT, "make room, or name another file",
+				"cannot write %s: %s", path, strerror(-err));
 	return LAB_OK;
 }
 

@@ -11,14 +11,14 @@
 
 #include "faults.h"
 
-#define NONE 0
-#define FAILS_LOAD 1
-#define OOPS_LOAD 2
-#define OOPS_IOCTL 3
+#define NONE	    0
+#define FAILS_LOAD  1
+#define OOPS_LOAD   2
+#define OOPS_IOCTL  3
 #define OOPS_UNLOAD 4
-#define WARNS 5
-#define HANGS 6
-#define POWERS_OFF 7
+#define WARNS	    5
+#define HANGS	    6
+#define POWERS_OFF  7
 
 /* An address that nothing is mapped at; volatile, so that the compiler cannot know. */
 static int *volatile nowhere = (int *)8;

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE 1000
+#define LINE  1000
 #define LINES 50000
 
 int main(void)
