@@ -225,8 +225,10 @@ enum lab_exit driver_open(const char *spec, struct driver *d)
 		return LAB_USAGE;
 	}
 	if (!realpath(strchr(spec, '/') || !is_dir(ours) ? spec : ours, real))
-		return lab_fail(errno == ENOENT ? LAB_USAGE : LAB_CANNOT, NULL, "%s: %s", spec,
-				strerror(errno));
+		return lab_fail(errno == ENOENT ? LAB_USAGE : LAB_CANNOT,
+				errno == EACCES ? "it must be readable for you" :
+						  "name a directory with a Kbuild",
+				"%s: %s", spec, strerror(errno));
 	d->dir = xstrdup(real);
 	d->name = xstrdup(path_base(real));
 	dir = opendir(real);
