@@ -370,7 +370,7 @@ static void read_splits(struct bench *b, struct bench_guest *g)
 		for (size_t i = 0; i < b->n; i++) {
 			struct bench_op *op = &b->ops[i];
 
-			if (op->kernel != g->boot.vm.kernel || op->split ||
+			if (op->kernel != g->boot.vm.kernel || op->split || op->spread ||
 			    strcmp(op->name, r->op) ||
 			    (op->module && strcmp(op->module, r->module)))
 				continue;
@@ -415,7 +415,7 @@ static void check_splits(struct bench *b, struct bench_guest *g)
 		double sum = op->user + op->in_module + op->kernel_rest;
 		struct ktap *t;
 
-		if (op->kernel != g->boot.vm.kernel || !op->split || op->spread ||
+		if (op->kernel != g->boot.vm.kernel || !op->split ||
 		    !strcmp(op->name, FLOOR_EMPTY) || lround(sum) == op->instructions)
 			continue;
 		t = ktap_new(b->run->root, "split");
