@@ -50,7 +50,7 @@ int cmd_bench(int argc, char **argv)
 			ret = test_exit(&t);
 	}
 	bench_free(&b);
-	test_free(&t);
+	test_run_free(&t);
 	args_free(&a);
 	return ret;
 }

@@ -237,7 +237,7 @@ static enum lab_exit check_drivers(struct ktap *suite)
 		ret = check_budgets(&t);
 	if (t.root)
 		ktap_move(suite, t.root);
-	test_free(&t);
+	test_run_free(&t);
 	return ret;
 }
 
@@ -343,7 +343,7 @@ static enum lab_exit check_proofs(struct ktap *suite)
 	free(boots);
 	free(list);
 	strv_free(&rows);
-	test_free(&t);
+	test_run_free(&t);
 	return ret;
 }
 

@@ -220,7 +220,7 @@ int cmd_run(int argc, char **argv)
 	}
 	results_abandon(&r);
 	bench_free(&b);
-	test_free(&t);
+	test_run_free(&t);
 	args_free(&a);
 	return ret;
 }

@@ -56,7 +56,7 @@ int cmd_shell(int argc, char **argv)
 			ret = LAB_TIMEOUT;
 	}
 	boot_free(&b);
-	test_free(&t);
+	test_run_free(&t);
 	args_free(&a);
 	return ret;
 }

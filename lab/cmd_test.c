@@ -41,7 +41,7 @@ int cmd_test(int argc, char **argv)
 		if (!ret)
 			ret = test_exit(&t);
 	}
-	test_free(&t);
+	test_run_free(&t);
 	args_free(&a);
 	return ret;
 }

@@ -515,7 +515,7 @@ enum lab_exit test_exit(const struct test_run *t)
 	return c.passed || lab_options.dry_run ? LAB_OK : LAB_SKIPPED;
 }
 
-void test_free(struct test_run *t)
+void test_run_free(struct test_run *t)
 {
 	for (size_t i = 0; t->built && i < t->n_drivers * t->n_kernels; i++)
 		built_free(&t->built[i]);

@@ -42,6 +42,6 @@ enum lab_exit test_prepare(struct test_run *t);
 enum lab_exit test_boot(struct test_run *t);
 /* The exit code that the tree deserves. */
 enum lab_exit test_exit(const struct test_run *t);
-void test_free(struct test_run *t);
+void test_run_free(struct test_run *t);
 
 #endif
