@@ -148,7 +148,7 @@ CLAIM(read_parts, "read.parts", NEED_DATA,
       "reads of 1, 3, 7 and 13 bytes in turn give the same stream as large ones")
 {
 	static const size_t steps[] = { 1, 3, 7, 13 };
-	unsigned char whole[512], again[512], parts[512];
+	unsigned char whole[512], again[512], parts[512] = { 0 };
 	int fd = dev_open(MODE_ANY);
 	size_t len, at = 0;
 	unsigned int i;

@@ -466,8 +466,8 @@ static bool is_warning(const char *msg)
 		return false;
 	if (str_starts(msg, "WARNING: CPU: ") || str_starts(msg, "WARNING: at "))
 		return true;
-	at = strstr(msg, " at ");
-	return at && at > msg && isdigit((unsigned char)at[-1]) && strstr(at, ", CPU#");
+	at = strstr(msg + strlen("WARNING: "), " at ");
+	return at && isdigit((unsigned char)msg[at - msg - 1]) && strstr(at, ", CPU#");
 }
 
 /* x86 names the trap: "divide error: 0000 [#1] PREEMPT SMP" */

@@ -162,6 +162,12 @@ fail:
 	_exit(127);
 }
 
+static void close_pipe(int fds[2])
+{
+	close_fd(&fds[0]);
+	close_fd(&fds[1]);
+}
+
 enum lab_exit proc_start(struct proc *p)
 {
 	int out[2] = { -1, -1 }, err[2] = { -1, -1 }, ready[2] = { -1, -1 }, in = p->in_fd, e = 0;
@@ -173,9 +179,13 @@ enum lab_exit proc_start(struct proc *p)
 	else if (in < 0)
 		in = 0;
 	if (null < 0 || pipe2(ready, O_CLOEXEC) ||
-	    (!p->pass && (pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))))
-		return lab_fail(LAB_CANNOT, NULL, "cannot start %s: %s", p->argv[0],
-				strerror(errno));
+	    (!p->pass && (pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC)))) {
+		e = errno;
+		close_pipe(ready);
+		close_pipe(out);
+		close_pipe(err);
+		return lab_fail(LAB_CANNOT, NULL, "cannot start %s: %s", p->argv[0], strerror(e));
+	}
 	if (lab_options.verbose) {
 		_cleanup_free_ char *line = shell_join(p->argv);
 

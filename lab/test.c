@@ -20,6 +20,7 @@ struct item {
 	const struct module *module;
 	struct ktap *node;
 	bool done;
+	bool again; /* its guest did not come up, and it got another */
 };
 
 /* --- preparation --- */
@@ -343,6 +344,17 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 		return lab_fail(LAB_CANNOT, "run it again; -v shows its command line",
 				"QEMU ended on its own (%s): %s", b->vm.label,
 				b->vm.why ?: "no message");
+	/*
+	 * Emulated processors now and then lose each other while the kernel starts them: that says nothing about
+	 * the driver, which was not loaded yet. Twice is no accident.
+	 */
+	if (b->vm.end == VM_HANG && !b->vm.ready_s && !items[0]->again) {
+		lab_warn("%s did not come up (%s): booting it once more", b->vm.label,
+			 b->vm.why ?: "no reason known");
+		for (size_t i = 0; i < n; i++)
+			items[i]->again = true;
+		return save_log(run, b, NULL);
+	}
 	if (b->vm.ready_s > run->boot_s)
 		run->boot_s = b->vm.ready_s;
 	if (!run->accel && b->vm.accel)

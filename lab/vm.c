@@ -12,6 +12,7 @@
 #include "vm_private.h"
 
 #define DEADLINE_S    120 /* when neither the guest nor the person says otherwise */
+#define READY_S	      90  /* from the start to READY, on a very busy host */
 #define PANIC_RESET_S 3	  /* from the panic line to the reset that panic=-1 asks for */
 #define POWER_OFF_S   5	  /* from END to QEMU's exit */
 #define REGISTERS_S   2	  /* for QEMU to say where a hung guest is */
@@ -444,6 +445,12 @@ static void vm_read_all(struct vm_state *st, const struct pollfd *p)
 		console_service(&st->console, p[FD_STDIN].revents);
 }
 
+/* Boots take seconds; the whole deadline is for the jobs. */
+static bool never_ready(const struct vm_state *st, double now)
+{
+	return !st->vm->shell && !st->vm->ready_s && now > st->start + READY_S;
+}
+
 /* Ends it where its time is up or somebody wants it ended. True when it is time to kill. */
 static bool vm_overdue(struct vm_state *st)
 {
@@ -459,9 +466,9 @@ static bool vm_overdue(struct vm_state *st)
 	if (st->kill != NOTHING && st->kill != KILL_HANG)
 		return true;
 	if (st->kill == NOTHING && !st->end_at && !st->panic_at &&
-	    ((st->deadline && now > st->deadline) ||
+	    ((st->deadline && now > st->deadline) || never_ready(st, now) ||
 	     (vm->idle_s && now > st->heard + vm->idle_s))) {
-		bool deadline = st->deadline && now > st->deadline;
+		bool deadline = (st->deadline && now > st->deadline) || never_ready(st, now);
 
 		end_it(st, KILL_HANG);
 		st->failure = deadline ? xasprintf("no end after %.0f s", now - st->start) :

@@ -196,8 +196,13 @@ static bool holder_join(pid_t pid)
 
 	for (size_t i = geteuid() ? 0 : 1; i < ARRAY_SIZE(kinds); i++) {
 		_cleanup_free_ char *path = xasprintf("/proc/%d/ns/%s", pid, kinds[i]);
+		_cleanup_free_ char *own = xasprintf("/proc/self/ns/%s", kinds[i]);
 		_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+		struct stat a, b;
 
+		/* to join the mounts that one has already would still leave a chroot */
+		if (fd >= 0 && !fstat(fd, &a) && !stat(own, &b) && a.st_ino == b.st_ino)
+			continue;
 		if (fd < 0 || setns(fd, 0))
 			return false;
 	}
@@ -623,7 +628,8 @@ static const char device_source[] =
 	"\n"
 	"static ssize_t mine_read(struct file *f, char __user *to, size_t n, loff_t *pos)\n"
 	"{\n"
-	"\treturn simple_read_from_buffer(to, n, pos, \"mine\\n\", 5);\n"
+	/* shorter than what the suite asks for, longer than half of it */
+	"\treturn simple_read_from_buffer(to, n, pos, \"mine mine\\n\", 10);\n"
 	"}\n"
 	"\n"
 	"static const struct file_operations mine_fops = {\n"
@@ -891,7 +897,7 @@ static void on_a_full_disk_it_names_the_directory_and_works_when_there_is_room(v
 	(void)state;
 	h.room = holder_start(CLONE_NEWNS, disk, "size=200k");
 	if (h.room < 0) {
-		print_message("a small disk needs root or user namespaces\n");
+		print_message("a small disk needs root or user namespaces, and no chroot\n");
 		skip();
 	}
 	in = xasprintf("/proc/%d/root%s", h.room, disk);

@@ -359,13 +359,13 @@ int main(int argc, char **argv)
 		return TEST_FAIL;
 	}
 	for (i = 0; i < n_rows; i++) {
-		snprintf(name, sizeof(name), "%s:%s", rows[i].driver, rows[i].bug);
+		snprintf(name, sizeof(name), "%.31s:%.31s", rows[i].driver, rows[i].bug);
 		plan += row_wanted(i, name, only, part, parts);
 	}
 	printf("KTAP version 1\n1..%u\n", plan);
 	prove_complete();
 	for (i = 0; i < n_rows; i++) {
-		snprintf(name, sizeof(name), "%s:%s", rows[i].driver, rows[i].bug);
+		snprintf(name, sizeof(name), "%.31s:%.31s", rows[i].driver, rows[i].bug);
 		if (!row_wanted(i, name, only, part, parts))
 			continue;
 		if (rows[i].crash && !only)
