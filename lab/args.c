@@ -26,7 +26,7 @@ static const struct {
 	{ { "help", no_argument, NULL, 'h' }, 0 },
 	{ { "verbose", no_argument, NULL, 'v' }, 0 },
 	{ { "kernel", required_argument, NULL, 'k' }, 0 },
-	{ { "output", required_argument, NULL, 'o' }, 0 },
+	{ { "output", required_argument, NULL, 'o' }, ARG_OUTPUT },
 	{ { "dry-run", no_argument, NULL, OPT_DRY_RUN }, 0 },
 	{ { "timeout", required_argument, NULL, OPT_TIMEOUT }, 0 },
 	{ { "yes", no_argument, NULL, OPT_YES }, 0 },
@@ -64,14 +64,17 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			opts[n++] = all_options[i].opt;
 	opterr = 0;
 	optind = 0;
-	while (!ret && (c = getopt_long(argc, argv, ":hvk:o:", opts, NULL)) != -1) {
+	while (!ret && (c = getopt_long(argc, argv, options & ARG_OUTPUT ? ":hvk:o:" : ":hvk:",
+					opts, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			fputs(help, stdout);
 			fputs("\ncommon options:\n"
-			      "  -k, --kernel KERNEL  debian:SUITE[/ARCH], dir:PATH or host; may be repeated\n"
-			      "  -o, --output DIR     where results and kernel logs go\n"
-			      "      --dry-run        print the commands that would boot the guests, boot none\n"
+			      "  -k, --kernel KERNEL  debian:SUITE[/ARCH], dir:PATH or host; may be repeated\n",
+			      stdout);
+			if (options & ARG_OUTPUT)
+				puts("  -o, --output DIR     where results and kernel logs go");
+			fputs("      --dry-run        print the commands that would boot the guests, boot none\n"
 			      "      --timeout S      deadline of one guest\n"
 			      "      --yes            ask nothing before installing packages\n"
 			      "  -v, --verbose        commands as they run; twice: kernel logs as they come\n"

@@ -187,6 +187,10 @@ static void add_conf(struct boot *b, const struct driver *d, const struct module
 		buf_printf(&conf, "mode=%s\n", d->mode);
 	if (d->event)
 		buf_printf(&conf, "event=%s\n", d->event);
+	if (d->events)
+		buf_printf(&conf, "events=%s\n", d->events);
+	if (d->merge)
+		buf_printf(&conf, "merge=%s\n", d->merge);
 	if (d->params)
 		buf_printf(&conf, "param=%s\n", d->params);
 	for (size_t i = 0; i < d->args.n; i++)

@@ -25,7 +25,7 @@ struct args {
 	bool trace;	   /* bench: the split */
 };
 
-/* Options beside the common ones (-h -v -k -o --dry-run --timeout --yes). */
+/* Options beside the common ones (-h -v -k --dry-run --timeout --yes). */
 enum args_option {
 	ARG_JUNIT = 1,
 	ARG_JSON = 2,	   /* --json FILE */
@@ -33,6 +33,7 @@ enum args_option {
 	ARG_ONLY = 8,
 	ARG_BUDGET = 16,
 	ARG_GROUP = 32,
+	ARG_OUTPUT = 64, /* -o */
 };
 
 /**

@@ -7,7 +7,7 @@
 static const char help[] =
 	"usage: cdevlab bench [OPTION]... [DRIVER|DIR]...\n"
 	"Measures each operation of a driver's bench_*.c under the exact clock: an integer that repeats on every\n"
-	"boot and every machine.\n\n"
+	"boot and every machine, but for rows marked spread.\n\n"
 	"      --json               figures as JSON on standard output\n"
 	"      --no-split           do not find out how user space, module and kernel share them\n"
 	"      --save-budget FILE   keep each operation's own instructions\n"

@@ -15,7 +15,8 @@
 static const char help[] =
 	"usage: cdevlab check [OPTION]...\n"
 	"The project's own tests: host unit tests (plain and with sanitizers), static checks, every driver on the\n"
-	"default kernel and on Debian 12's and 13's, the proofs that each claim of the conformance suite can fail, and the lab's defences.\n\n"
+	"default kernel and on Debian 12's and 13's, the proofs that each claim of the conformance suite can fail,\n"
+	"and the lab's defences.\n\n"
 	"      --only GROUP   unit, asan, static, drivers, proofs or defences\n";
 
 /* Programs that print TAP; cmocka does when asked. */
@@ -426,6 +427,9 @@ int cmd_check(int argc, char **argv)
 		return r < 0 ? LAB_OK : r;
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
 		found |= a.group && !strcmp(a.group, groups[i].name);
+	if (a.kernels.n)
+		return lab_fail(LAB_USAGE, "cdevlab test takes -k",
+				"check chooses its kernels itself");
 	if (a.rest.n || (a.group && !found))
 		return lab_fail(LAB_USAGE, "see --help", "check has no group \"%s\"",
 				a.rest.n ? a.rest.v[0] : a.group);

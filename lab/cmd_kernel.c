@@ -8,7 +8,7 @@
 #include "kernel.h"
 
 static const char usage_text[] =
-	"Usage: cdevlab kernel list [--json]\n"
+	"usage: cdevlab kernel list [--json]\n"
 	"       cdevlab kernel fetch [--update] [KERNEL...]\n"
 	"\n"
 	"list   shows the kernels that can be named with -k, and which of them are here\n"
@@ -38,11 +38,11 @@ static enum lab_exit fetch_one(const char *spec, bool update)
 
 int cmd_kernel(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-						 { "update", no_argument, NULL, 'u' },
-						 { "verbose", no_argument, NULL, 'v' },
-						 { "help", no_argument, NULL, 'h' },
-						 {} };
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },    { "update", no_argument, NULL, 'u' },
+		{ "verbose", no_argument, NULL, 'v' }, { "yes", no_argument, NULL, 'y' },
+		{ "help", no_argument, NULL, 'h' },    {}
+	};
 	bool json = false, update = false;
 	enum lab_exit ret = LAB_OK;
 	const char *verb;
@@ -51,6 +51,9 @@ int cmd_kernel(int argc, char **argv)
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "vh", options, NULL)) != -1) {
 		switch (c) {
+		case 'y':
+			lab_options.yes = true;
+			break;
 		case 'j':
 			json = true;
 			break;

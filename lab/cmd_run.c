@@ -185,12 +185,12 @@ int cmd_run(int argc, char **argv)
 {
 	struct test_run t = { .command = "run" };
 	struct bench b = { .run = &t, .trace = true };
-	_cleanup_free_ char *logs = NULL;
+	_cleanup_free_ char *logs = NULL, *logs_shown = NULL;
 	double start = now_s();
 	struct results r = {};
 	enum lab_exit ret;
 	struct args a;
-	int parsed = args_parse(argc, argv, 0, help, &a);
+	int parsed = args_parse(argc, argv, ARG_OUTPUT, help, &a);
 
 	if (parsed)
 		return parsed < 0 ? LAB_OK : parsed;
@@ -201,7 +201,9 @@ int cmd_run(int argc, char **argv)
 	if (!ret && !lab_options.dry_run) {
 		ret = results_begin(&r, a.out_dir);
 		logs = xasprintf("%s/logs", r.tmp);
+		logs_shown = xasprintf("%s/logs", r.dir);
 		t.log_dir = logs;
+		t.log_shown = logs_shown;
 	}
 	if (!ret)
 		ret = test_boot(&t);

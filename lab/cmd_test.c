@@ -20,7 +20,7 @@ int cmd_test(int argc, char **argv)
 	struct test_run t = { .command = "test" };
 	enum lab_exit ret;
 	struct args a;
-	int r = args_parse(argc, argv, ARG_JUNIT | ARG_JSON | ARG_ONLY, help, &a);
+	int r = args_parse(argc, argv, ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY, help, &a);
 
 	if (r)
 		return r < 0 ? LAB_OK : r;

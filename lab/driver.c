@@ -128,6 +128,7 @@ static int on_ini(void *ctx, const char *section, const char *key, const char *v
 	} keys[] = {
 		{ "driver", "summary", &d->summary }, { "node", "path", &d->node },
 		{ "node", "mode", &d->mode },	      { "node", "event", &d->event },
+		{ "node", "events", &d->events },     { "node", "merge", &d->merge },
 		{ "module", "params", &d->params },
 	};
 
@@ -218,7 +219,7 @@ enum lab_exit driver_open(const char *spec, struct driver *d)
 		driver_names(&names);
 		for (size_t i = 0; i < names.n; i++)
 			buf_printf(&list, "%s%s", i ? ", " : "drivers here: ", names.v[i]);
-		buf_puts(&list, "; or name a directory with a Kbuild");
+		buf_printf(&list, "%sname a directory with a Kbuild", names.n ? "; or " : "");
 		lab_fail(LAB_USAGE, list.s, "there is no driver or directory \"%s\"", spec);
 		strv_free(&names);
 		buf_free(&list);
@@ -261,6 +262,8 @@ void driver_free(struct driver *d)
 	free(d->node);
 	free(d->mode);
 	free(d->event);
+	free(d->events);
+	free(d->merge);
 	free(d->params);
 	strv_free(&d->headers);
 	strv_free(&d->ioctls);

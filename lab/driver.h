@@ -9,6 +9,8 @@
  *	path = /dev/%m			; %m: the module's name; left out: what appears at load
  *	mode = 0666
  *	event = vgpioctl --device %n toggle 0	; makes node %n readable once
+ *	events = device			; one queue of events for all opens, not one each
+ *	merge = yes			; several events may be read as one
  *	[uapi]
  *	header = vgpio.h		; its _IO* macros are the known ioctls
  *	arg.VGPIO_SET = 0000000001000000	; a valid argument where zeros are none
@@ -26,11 +28,11 @@ struct driver {
 	char *dir;     /* absolute */
 	char *summary; /* or NULL */
 	bool has_ini;
-	char *node, *mode, *event; /* or NULL */
-	char *params;		   /* or NULL */
-	struct strv headers;	   /* UAPI headers, relative to dir */
-	struct strv ioctls;	   /* names of their _IO* macros */
-	struct strv args;	   /* NAME=hexbytes */
+	char *node, *mode, *event, *events, *merge; /* or NULL */
+	char *params;				    /* or NULL */
+	struct strv headers;			    /* UAPI headers, relative to dir */
+	struct strv ioctls;			    /* names of their _IO* macros */
+	struct strv args;			    /* NAME=hexbytes */
 };
 
 /**

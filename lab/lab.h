@@ -28,7 +28,7 @@ enum lab_exit {
 /* struct lab_options - what all subcommands understand */
 struct lab_options {
 	bool yes;      /* --yes, or CI is set: ask nothing */
-	bool dry_run;  /* --dry-run: print commands, run nothing that builds or boots */
+	bool dry_run;  /* --dry-run: print the commands that would boot guests, boot none */
 	int verbose;   /* -v: commands and the kernel log as they come */
 	int timeout_s; /* --timeout: deadline of one guest; 0: the default */
 };

@@ -237,7 +237,7 @@ static void note_reproduce(struct ktap *t, const struct item *it, const char *pa
 static struct ktap *node_of_path(struct item *it, const char *path)
 {
 	const char *job = path ? strchr(path, '/') : NULL, *test;
-	_cleanup_free_ char *job_name = NULL;
+	_cleanup_free_ char *job_name = NULL, *shown = NULL;
 	struct ktap *t;
 
 	if (!job)
@@ -248,7 +248,11 @@ static struct ktap *node_of_path(struct item *it, const char *path)
 	t = ktap_child(it->node, job_name) ?: ktap_new(it->node, job_name);
 	if (!test)
 		return t;
-	return ktap_find(t, test + 1) ?: ktap_new(t, test + 1);
+	if (ktap_find(t, test + 1))
+		return ktap_find(t, test + 1);
+	/* marks are one word; reported cases have blanks there */
+	shown = str_replace(test + 1, "_", " ");
+	return ktap_new(t, shown);
 }
 
 static void judge_log(struct test_run *run, struct boot *b, struct item **items, size_t n,
@@ -288,7 +292,7 @@ static enum lab_exit save_log(struct test_run *run, struct boot *b, struct ktap 
 		return lab_fail(LAB_CANNOT, "name another directory with -o", "cannot write %s: %s",
 				path, strerror(-err));
 	if (t)
-		ktap_note(t, "kernel log: %s", path);
+		ktap_note(t, "kernel log: %s/%s", run->log_shown ?: dir, path_base(path));
 	return LAB_OK;
 }
 
