@@ -655,8 +655,9 @@ static const char bench_source[] =
 	"#include <unistd.h>\n"
 	"#include \"exact.h\"\n"
 	"static int fd;\n"
+	/* long enough to be interrupted, however fast the host is */
 	"static int open_it(const char *node) { (void)node; fd = open(\"/dev/mine\", O_RDONLY);"
-	" return fd < 0; }\n"
+	" for (volatile long i = 0; i < 2000000000L; i++); return fd < 0; }\n"
 	"static void read_it(void) { char c; (void)!pread(fd, &c, 1, 0); }\n"
 	"static const struct exact_op ops[] = {{.name = \"READ\", .open = open_it, .run = read_it}};\n"
 	"int main(int argc, char **argv) { return exact_main(argc, argv, ops, 1); }\n";
