@@ -171,7 +171,7 @@ static bool is_library_source(const char *name)
 static enum lab_exit make_tools(struct build_dir *bd, void *arg)
 {
 	struct tools_ctx *ctx = arg;
-	struct strv objects = {}, link = {};
+	struct strv objects = {};
 	enum lab_exit ret = LAB_OK;
 	struct dirent *e;
 	DIR *d = opendir(ctx->src);
@@ -203,7 +203,6 @@ static enum lab_exit make_tools(struct build_dir *bd, void *arg)
 		ret = run_tool(bd, argv);
 	}
 	strv_free(&objects);
-	strv_free(&link);
 	return ret;
 }
 

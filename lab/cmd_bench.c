@@ -15,7 +15,7 @@ static const char help[] =
 
 int cmd_bench(int argc, char **argv)
 {
-	struct test_run t = { .command = "bench" };
+	struct test_run t = {};
 	struct bench b = { .run = &t };
 	enum lab_exit ret;
 	struct args a;

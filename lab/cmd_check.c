@@ -239,7 +239,7 @@ static void check_kernels(struct strv *kernels, struct ktap *suite)
 
 static enum lab_exit check_drivers(struct ktap *suite)
 {
-	struct test_run t = { .command = "test" };
+	struct test_run t = {};
 	enum lab_exit ret;
 
 	check_kernels(&t.kernels, suite);

@@ -183,7 +183,7 @@ static enum lab_exit write_results(struct results *r, const struct test_run *t,
 
 int cmd_run(int argc, char **argv)
 {
-	struct test_run t = { .command = "run" };
+	struct test_run t = {};
 	struct bench b = { .run = &t, .trace = true };
 	_cleanup_free_ char *logs = NULL, *logs_shown = NULL;
 	double start = now_s();

@@ -13,7 +13,7 @@ static const char help[] =
 
 int cmd_shell(int argc, char **argv)
 {
-	struct test_run t = { .command = "shell" };
+	struct test_run t = {};
 	struct boot b = {}, *boots[] = { &b };
 	enum lab_exit ret;
 	struct args a;

@@ -17,7 +17,7 @@ static const char help[] =
 
 int cmd_test(int argc, char **argv)
 {
-	struct test_run t = { .command = "test" };
+	struct test_run t = {};
 	enum lab_exit ret;
 	struct args a;
 	int r = args_parse(argc, argv, ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY, help, &a);

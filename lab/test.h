@@ -18,7 +18,6 @@ struct test_run {
 	const char *
 		log_dir; /* where kernel logs go; NULL: only those of failed guests, to the cache */
 	const char *log_shown; /* what log_dir will be called when all is done; NULL: the same */
-	const char *command;   /* "test" or "run": for the line that reproduces a failure */
 
 	/* results */
 	struct ktap *root;

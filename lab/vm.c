@@ -52,7 +52,7 @@ struct vm_state {
 	int log_fd, control_fd; /* log_fd: the shell's socket */
 	struct lines log, results, control;
 	struct buf err, to_control;
-	double start, deadline, heard;
+	double start, deadline;
 	double end_at, panic_at, registers_until;
 	enum kill_reason kill;
 	bool registers_known;
@@ -316,7 +316,7 @@ static enum lab_exit vm_start(struct vm *vm)
 	st->qmp.fd = qmp[0];
 	if (!ret && vm->trace && !(st->trace_dir = temp_dir(NULL)))
 		ret = LAB_CANNOT;
-	st->start = st->heard = now_s();
+	st->start = now_s();
 	/* a person at the prompt has all the time there is */
 	if (!(vm->shell && !vm->timeout_s && !lab_options.timeout_s && isatty(STDIN_FILENO)))
 		st->deadline = st->start + limit;
@@ -347,7 +347,6 @@ static void end_it(struct vm_state *st, enum kill_reason why)
 
 static void log_bytes(struct vm_state *st, const char *p, size_t n)
 {
-	st->heard = now_s();
 	keep_log(st, p, n);
 	if (!lines_add(&st->log, p, n, log_line, st))
 		lines_end(&st->log, log_line, st);
@@ -373,7 +372,6 @@ static void read_results(struct vm_state *st, off_t until)
 	ssize_t n;
 
 	while ((n = tap_read(&st->results_tap, until, chunk, sizeof(chunk))) > 0) {
-		st->heard = now_s();
 		if (!lines_add(&st->results, chunk, n, results_line, st)) {
 			end_it(st, KILL_FLOOD);
 			buf_free(&st->results.b);
@@ -389,7 +387,6 @@ static void read_control(struct vm_state *st)
 	ssize_t n;
 
 	while (st->control_fd >= 0 && (n = read_some(&st->control_fd, chunk, sizeof(chunk))) > 0) {
-		st->heard = now_s();
 		if (!lines_add(&st->control, chunk, n, control_line, st))
 			return;
 	}
@@ -466,13 +463,9 @@ static bool vm_overdue(struct vm_state *st)
 	if (st->kill != NOTHING && st->kill != KILL_HANG)
 		return true;
 	if (st->kill == NOTHING && !st->end_at && !st->panic_at &&
-	    ((st->deadline && now > st->deadline) || never_ready(st, now) ||
-	     (vm->idle_s && now > st->heard + vm->idle_s))) {
-		bool deadline = (st->deadline && now > st->deadline) || never_ready(st, now);
-
+	    ((st->deadline && now > st->deadline) || never_ready(st, now))) {
 		end_it(st, KILL_HANG);
-		st->failure = deadline ? xasprintf("no end after %.0f s", now - st->start) :
-					 xasprintf("silent for %d s", vm->idle_s);
+		st->failure = xasprintf("no end after %.0f s", now - st->start);
 		st->registers_until = now + REGISTERS_S;
 		qmp_hmp(&st->qmp, registers_known, "info registers -a");
 	}

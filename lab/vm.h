@@ -30,7 +30,6 @@ struct vm;
  * @shell:	the console is ours, no results port
  * @cpus, @memory_mb: 0: 2 CPUs (1 if @exact), 256 MB
  * @timeout_s:	deadline from the start; 0: 120
- * @idle_s:	also end as hung when neither port said anything for that long; 0: off
  * @append:	more for the kernel command line, or NULL
  * @on_line:	a line of the results port
  * @on_log:	a line of the kernel log (it is collected in @log as well)
@@ -41,7 +40,7 @@ struct vm {
 	int initrd_fd;
 	const char *label;
 	bool exact, trace, shell;
-	int cpus, memory_mb, timeout_s, idle_s;
+	int cpus, memory_mb, timeout_s;
 	const char *append;
 	void (*on_line)(struct vm *vm, const char *line);
 	void (*on_log)(struct vm *vm, const char *line);
