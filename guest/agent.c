@@ -335,7 +335,7 @@ static void module_params(char **param, char *text, size_t size)
 }
 
 /* Loads a module. Returns 0 or -errno; *stage says what failed. */
-static int module_load(const char *path, char **param, const char **stage)
+static int load_file(const char *path, char **param, const char **stage)
 {
 	static char params[4096];
 	int fd, ret = 0;
@@ -459,7 +459,7 @@ static int insmod_main(int argc, char **argv)
 		return 2;
 	}
 	nodes_list(&before);
-	ret = module_load(argv[1], argv + 2, &stage);
+	ret = load_file(argv[1], argv + 2, &stage);
 	if (ret) {
 		fprintf(stderr, "insmod: %s: %s (%s)%s\n", argv[1], module_error(-ret, stage),
 			errno_name(-ret), strcmp(stage, "load") ? "" : ", see the kernel log");
@@ -474,7 +474,7 @@ static int insmod_main(int argc, char **argv)
 	return 0;
 }
 
-static int module_unload(const char *arg)
+static int unload_one(const char *arg)
 {
 	char name[128], path[PATH_MAX];
 	const char *why;
@@ -512,7 +512,7 @@ static int rmmod_main(int argc, char **argv)
 		return 2;
 	}
 	for (i = 1; i < argc && !ret; i++)
-		ret = module_unload(argv[i]);
+		ret = unload_one(argv[i]);
 	return ret;
 }
 
@@ -944,7 +944,7 @@ static void modules_load(void)
 	for (i = 0; i < plan_len; i++) {
 		if (!instruction_is(&plan[i], "module"))
 			continue;
-		ret = module_load(plan[i].word[1], plan[i].word + 2, &stage);
+		ret = load_file(plan[i].word[1], plan[i].word + 2, &stage);
 		if (ret && ret != -EEXIST)
 			fatal("%s: %s (%s)", plan[i].word[1], module_error(-ret, stage),
 			      errno_name(-ret));

@@ -167,9 +167,6 @@ void *readonly_page(const void *content, size_t len);
 void *kernel_address(void);
 
 /* conform_module.c */
-int module_load(void);
-int module_unload(void);
-bool module_loaded(void);
 void module_ensure(void);
 
 #endif

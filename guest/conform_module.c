@@ -31,63 +31,15 @@
 #define LEAK_MIN  60
 #define SETTLE_MS 20
 
-int module_load(void)
-{
-	char path[256];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), MODULES_DIR "/%s.ko", test_module());
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, conf.params, 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-/* Modules are named with underscores inside the kernel, whatever the file is called. */
-static const char *kernel_name(void)
-{
-	static char name[64];
-	char *at;
-
-	snprintf(name, sizeof(name), "%s", test_module());
-	for (at = name; *at; at++)
-		if (*at == '-')
-			*at = '_';
-	return name;
-}
-
-int module_unload(void)
-{
-	return syscall(SYS_delete_module, kernel_name(), O_NONBLOCK) ? -errno : 0;
-}
-
-bool module_loaded(void)
-{
-	char path[256], state[32];
-
-	snprintf(path, sizeof(path), "/sys/module/%s/initstate", kernel_name());
-	return file_read(path, state, sizeof(state)) > 0 && !strncmp(state, "live", 4);
-}
-
 void module_ensure(void)
 {
 	int ret;
 
-	if (module_loaded())
+	if (module_loaded(test_module()))
 		return;
-	ret = module_load();
+	ret = module_load(test_module(), conf.params);
 	if (ret)
 		SKIP("the module cannot be loaded again: %s", errno_name(-ret));
-}
-
-static int refcount(void)
-{
-	char path[256], text[32];
-
-	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", kernel_name());
-	return file_read(path, text, sizeof(text)) > 0 ? atoi(text) : -1;
 }
 
 /* Unloads for a claim that is about something else. */
@@ -95,9 +47,9 @@ static void unload_or_skip(void)
 {
 	int ret;
 
-	if (refcount() > 0)
+	if (module_users(test_module()) > 0)
 		SKIP("the module is in use");
-	ret = module_unload();
+	ret = module_unload(test_module());
 	if (ret)
 		SKIP("the module cannot be unloaded: %s", errno_name(-ret));
 }
@@ -378,12 +330,12 @@ CLAIM(open_leak, "open.leak", NEED_NODE,
 CLAIM(module_refcount, "module.refcount", NEED_NODE | NEED_MODULE,
       "the module's use count after close is what it was before open")
 {
-	int before = refcount(), fd;
+	int before = module_users(test_module()), fd;
 
 	fd = dev_open(MODE_ANY);
 	still_works(fd);
 	close(fd);
-	EXPECT_EQ(refcount(), before);
+	EXPECT_EQ(module_users(test_module()), before);
 }
 
 /*
@@ -395,10 +347,10 @@ CLAIM(module_busy, "module.busy", NEED_NODE | NEED_MODULE,
 {
 	int fd, ret;
 
-	if (refcount() > 0)
+	if (module_users(test_module()) > 0)
 		SKIP("the module is in use");
 	fd = dev_open(MODE_ANY);
-	ret = module_unload();
+	ret = module_unload(test_module());
 	if (ret != -EBUSY && ret != -EAGAIN) {
 		test_fail(__FILE__, __LINE__, "unloading: %s", result(ret));
 		return;
@@ -430,7 +382,7 @@ CLAIM(module_reload, "module.reload", NEED_MODULE,
 			if (!access(test_node(), F_OK))
 				test_fail(__FILE__, __LINE__, "%s is still there", test_node());
 		}
-		ret = module_load();
+		ret = module_load(test_module(), conf.params);
 		if (ret) {
 			test_fail(__FILE__, __LINE__, "load %d: %s", i + 2, result(ret));
 			return;
@@ -539,7 +491,7 @@ CLAIM(module_leak, "module.leak", NEED_MODULE,
 	for (part = 0; part <= PARTS; part++) {
 		for (i = 0; i < (part ? cycles / PARTS : 3); i++) {
 			unload_or_skip();
-			ret = module_load();
+			ret = module_load(test_module(), conf.params);
 			if (ret) {
 				test_fail(__FILE__, __LINE__, "load: %s", result(ret));
 				return;
@@ -674,7 +626,7 @@ CLAIM(heap_hidden, "heap.hidden", NEED_NODE,
 		SKIP("this kernel zeroes every allocation: boot it with init_on_alloc=0");
 	poison_heap();
 	look_in_device();
-	if (!*test_module() || refcount() > 0 || module_unload())
+	if (!*test_module() || module_users(test_module()) > 0 || module_unload(test_module()))
 		return;
 	poison_heap();
 	module_ensure();

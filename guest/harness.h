@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/types.h>
 
 struct test_case {
 	const char *name; /* underscores print as blanks */
@@ -47,6 +48,32 @@ void test_end(void) __attribute__((noreturn));
 void test_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* Text of an errno's name ("EAGAIN"), for messages. */
 const char *errno_name(int err);
+/*
+ * Modules of the room under test, by name. module_load() gives it "PARAM=VALUE ..."; both return 0 or
+ * -errno. A test that reloads leaves the module as it found it: loaded with the parameters of driver.ini.
+ */
+int module_load(const char *module, const char *params);
+int module_unload(const char *module);
+bool module_loaded(const char *module);
+int module_users(const char *module); /* -1: not loaded */
+/* How many messages of the kernel log hold @text. */
+unsigned int log_count(const char *text);
+
+/* struct program_output - status: of exit, or -signal */
+struct program_output {
+	int status;
+	char out[8192], err[2048];
+};
+/*
+ * Runs a program of the guest's PATH, words of @fmt separated by one blank, with nothing on its standard
+ * input. Where there is no such program the test is skipped.
+ */
+struct program_output program_run(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same as an ordinary user, also in group @uid and no other. */
+struct program_output program_run_as(uid_t uid, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* program_run(), not waited for; its output goes to the descriptors. */
+pid_t program_start(int out, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Monotonic milliseconds. */
 long long now_ms(void);
 /* Writes a mark to the kernel log: MARK_BEGIN or MARK_END of the test path. */

@@ -21,6 +21,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -990,74 +991,9 @@ TEST(an_open_that_races_with_SETs_misses_none_that_begins_after_it)
 
 /* The client */
 
-struct output {
-	int status;
-	char out[1024], err[1024];
-};
-
-static void read_file(FILE *file, char *text, size_t size)
-{
-	size_t n;
-
-	rewind(file);
-	n = fread(text, 1, size - 1, file);
-	text[n] = '\0';
-	fclose(file);
-}
-
-static void need_client(void)
-{
-	const char *path = getenv("PATH");
-	char dirs[1024], file[1200], *dir, *rest;
-
-	snprintf(dirs, sizeof(dirs), "%s", path ? path : "");
-	for (rest = dirs; (dir = strsep(&rest, ":"));) {
-		snprintf(file, sizeof(file), "%s/vgpioctl", dir);
-		if (!access(file, X_OK))
-			return;
-	}
-	SKIP("vgpioctl is not in PATH");
-}
-
-static pid_t spawn_client(const char *device, const char *words, int out, int err)
-{
-	char text[256], *argv[16] = { "vgpioctl", "--device", (char *)device }, *rest = text;
-	pid_t pid;
-	int n = 3;
-
-	snprintf(text, sizeof(text), "%s", words);
-	while (n < 15 && (argv[n] = strsep(&rest, " ")))
-		n++;
-	pid = SAFE(fork());
-	if (!pid) {
-		dup2(out, STDOUT_FILENO);
-		dup2(err, STDERR_FILENO);
-		execvp(argv[0], argv);
-		_exit(127);
-	}
-	return pid;
-}
-
-/* Runs vgpioctl with the blank-separated words. */
-static struct output client(const char *device, const char *words)
-{
-	FILE *out = tmpfile(), *err = tmpfile();
-	struct output o;
-	int status;
-	pid_t pid;
-
-	ASSERT_TRUE(out && err);
-	pid = spawn_client(device, words, fileno(out), fileno(err));
-	SAFE(waitpid(pid, &status, 0));
-	o.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-	read_file(out, o.out, sizeof(o.out));
-	read_file(err, o.err, sizeof(o.err));
-	return o;
-}
-
 static void expect_client(const char *words, int status, const char *out)
 {
-	struct output o = client(test_node(), words);
+	struct program_output o = program_run("vgpioctl --device %s %s", test_node(), words);
 
 	if (o.status != status || (out && strcmp(o.out, out)))
 		test_fail(__FILE__, __LINE__,
@@ -1073,7 +1009,6 @@ TEST(vgpioctl_sets_gets_and_toggles)
 	int fd = open_node(O_RDONLY);
 	char json[300];
 
-	need_client();
 	expect_client("set 0=1 1=0 7=1", 0, "");
 	EXPECT_EQ(get(fd, 0), 1);
 	EXPECT_EQ(get(fd, 1), 0);
@@ -1088,16 +1023,27 @@ TEST(vgpioctl_sets_gets_and_toggles)
 
 TEST(vgpioctl_tells_wrong_usage_from_failure)
 {
-	struct output o;
+	struct program_output o;
 
-	need_client();
 	expect_client("set 1=2", 2, "");
 	expect_client("frobnicate", 2, "");
 	expect_client("get 8", 1, "");
 	expect_client("set 99=1", 1, "");
-	o = client("/dev/vgpio_that_is_not_there", "get");
+	o = program_run("vgpioctl --device /dev/vgpio_that_is_not_there get");
 	EXPECT_EQ(o.status, 1);
 	EXPECT_TRUE(strstr(o.err, "is the module loaded?") != NULL);
+}
+
+TEST(vgpioctl_says_whom_the_node_is_closed_to)
+{
+	struct program_output o;
+
+	SAFE(chmod(test_node(), 0600));
+	o = program_run_as(65534, "vgpioctl --device %s get", test_node());
+	EXPECT_EQ(o.status, 1);
+	if (!strstr(o.err, "Permission denied") || strchr(o.err, '\n')[1])
+		test_fail(__FILE__, __LINE__, "errors \"%s\"", o.err);
+	SAFE(chmod(test_node(), 0666));
 }
 
 TEST(vgpioctl_watch_prints_events_until_the_count_or_an_interrupt)
@@ -1107,13 +1053,12 @@ TEST(vgpioctl_watch_prints_events_until_the_count_or_an_interrupt)
 	char text[512];
 	pid_t pid;
 
-	need_client();
 	need_queue();
 	fd = open_node(O_WRONLY);
 	for (count = 0; count < 2; count++) {
 		SAFE(pipe2(out, O_CLOEXEC));
-		pid = spawn_client(test_node(), count ? "watch -n 1 --timeout 5" : "watch", out[1],
-				   2);
+		pid = program_start(out[1], STDERR_FILENO, "vgpioctl --device %s watch%s",
+				    test_node(), count ? " -n 1 --timeout 5" : "");
 		close(out[1]);
 		pfd.fd = out[0];
 		pfd.events = POLLIN;
@@ -1132,7 +1077,6 @@ TEST(vgpioctl_watch_prints_events_until_the_count_or_an_interrupt)
 
 TEST(vgpioctl_watch_says_that_a_build_has_no_events)
 {
-	need_client();
 	if (get_info().features & VGPIO_FEATURE_QUEUE)
 		SKIP("this build has an event queue");
 	expect_client("watch -n 1", 1, "");

@@ -134,23 +134,17 @@ static int conform_list(void)
 	return status || !n_claims ? -1 : 0;
 }
 
-static int module_load(const struct row *row)
+static int row_load(const struct row *row)
 {
-	char path[128], param[64] = "";
-	int fd, ret;
+	char name[64], param[64] = "";
 
-	snprintf(path, sizeof(path), MODULES_DIR "/broken_%s.ko", row->driver);
+	snprintf(name, sizeof(name), "broken_%s", row->driver);
 	if (strcmp(row->driver, "published"))
 		snprintf(param, sizeof(param), "bug=%s", row->bug);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, param, 0) ? -errno : 0;
-	close(fd);
-	return ret;
+	return module_load(name, param);
 }
 
-static void module_unload(const struct row *row)
+static void row_unload(const struct row *row)
 {
 	char name[64];
 	int fd, i;
@@ -287,14 +281,14 @@ static void row_prove(const struct row *row)
 
 	snprintf(name, sizeof(name), "%s:%s fails %s", row->driver, row->bug,
 		 strcmp(row->claims, "-") ? row->claims : "no claim");
-	ret = module_load(row);
+	ret = row_load(row);
 	if (ret) {
 		printf("# broken_%s cannot be loaded: %s\n", row->driver, strerror(-ret));
 	} else if (conf_write(row)) {
 		perror(CONF_PATH);
 	} else {
 		ok = row_run(row, many ? (char[]){ "100" } : (char[]){ "4" });
-		module_unload(row);
+		row_unload(row);
 	}
 	report(ok, name, "");
 }
