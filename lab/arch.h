@@ -7,13 +7,14 @@
 
 /* struct arch - one file of arch/, see the comments there */
 struct arch {
-	char *name;	   /* Debian's: amd64 */
-	char *machine;	   /* uname -m: x86_64 */
-	char *kbuild;	   /* ARCH=: x86 */
-	char *triplet;	   /* x86_64-linux-gnu */
-	char *image;	   /* how the kernel image is made bootable: pvh-elf, raw */
-	char *built_image; /* where a built tree has it: arch/x86/boot/bzImage */
-	char *qemu;	   /* qemu-system-x86_64 */
+	char *name;	      /* Debian's: amd64 */
+	char *machine;	      /* uname -m: x86_64 */
+	char *kbuild;	      /* ARCH=: x86 */
+	char *triplet;	      /* x86_64-linux-gnu */
+	char *cross_packages; /* gcc-aarch64-linux-gnu ...: Debian's, where the machine is another */
+	char *image;	      /* how the kernel image is made bootable: pvh-elf, raw */
+	char *built_image;    /* where a built tree has it: arch/x86/boot/bzImage */
+	char *qemu;	      /* qemu-system-x86_64 */
 	char *qemu_package;
 	char *qemu_machine; /* -M */
 	char *cpu;	    /* -cpu under emulation */
@@ -27,5 +28,7 @@ struct arch {
 const struct arch *arch_find(const char *name);
 /* The host's own; NULL and a message where it is none of ours. */
 const struct arch *arch_host(void);
+/* The same question without a message. */
+bool arch_is_host(const struct arch *a);
 
 #endif

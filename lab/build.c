@@ -18,9 +18,7 @@
 /* The tool of an architecture: its cross tool unless it is our own. */
 static char *target_tool(const struct arch *arch, const char *tool)
 {
-	const struct arch *host = arch_host();
-
-	if (host && !strcmp(host->name, arch->name))
+	if (arch_is_host(arch))
 		return xstrdup(tool);
 	return xasprintf("%s-%s", arch->triplet, tool);
 }
@@ -217,6 +215,14 @@ enum lab_exit build_guest_tools(const struct arch *arch, struct guest_tools *t)
 	int err;
 
 	*t = (struct guest_tools){};
+	if (!proc_have(cc)) {
+		_cleanup_free_ char *hint = xasprintf(
+			"apt install %s", arch_is_host(arch) ? "gcc" : arch->cross_packages);
+
+		hash_end(h, t->id);
+		return lab_fail(LAB_CANNOT, hint, "the compiler for %s, %s, is not installed",
+				arch->name, cc);
+	}
 	version = first_line_of(cc, "--version");
 	hash_puts(h, BUILD_RECIPE);
 	hash_puts(h, arch->name);

@@ -511,6 +511,30 @@ static char *network_error(const struct proc *p)
 	return NULL;
 }
 
+/*
+ * Lists that are not the ones the archive's signed index names: a mirror in the middle of an update, for
+ * hours at times. apt keeps the lists that were right; whether the kernel is in them will be seen. False
+ * when something else is wrong as well.
+ */
+static bool out_of_step(const struct proc *p, struct strv *lists)
+{
+	static const char failed[] = "E: Failed to fetch ";
+	struct strv lines = {};
+	bool only = true;
+
+	strv_split(&lines, p->err.s ?: "", "\n");
+	for (size_t i = 0; i < lines.n; i++) {
+		const char *url = lines.v[i] + strlen(failed);
+
+		if (!str_starts(lines.v[i], failed))
+			continue;
+		only &= strstr(url, "unexpected size") || strstr(url, "Hash Sum mismatch");
+		strv_take(lists, xstrndup(url, strcspn(url, " ")));
+	}
+	strv_free(&lines);
+	return only && lists->n;
+}
+
 static enum lab_exit apt_update(const struct apt_root *root, const struct suite *suite)
 {
 	struct strv args = {};
@@ -521,8 +545,13 @@ static enum lab_exit apt_update(const struct apt_root *root, const struct suite 
 	ret = apt_run(root, &p, &args);
 	if (!ret && p.status) {
 		_cleanup_free_ char *network = network_error(&p), *why = apt_error(&p);
+		struct strv lists = {};
 
-		if (network)
+		if (out_of_step(&p, &lists))
+			for (size_t i = 0; i < lists.n; i++)
+				lab_warn("the archive is out of step, going on without %s",
+					 lists.v[i]);
+		else if (network)
 			ret = lab_fail(
 				LAB_CANNOT,
 				"check the network and proxy settings; kernels fetched before work without "
@@ -544,6 +573,7 @@ static enum lab_exit apt_update(const struct apt_root *root, const struct suite 
 				"check the network and proxy settings; kernels fetched before work without "
 				"(see `cdevlab kernel list`)",
 				"cannot read the package lists of %s: %s", suite->name, why);
+		strv_free(&lists);
 	}
 	proc_free(&p);
 	strv_free(&args);
@@ -682,6 +712,12 @@ static void show_stanza(void *ctx, const char *stanza)
 	strv_free(&entries);
 }
 
+/* apt's way to say that it has no list of that suite; ours was said before. */
+static bool is_about_lists(const char *why)
+{
+	return strstr(why, "APT::Default-Release");
+}
+
 /* Shows what was not shown yet. *more: there was something. */
 static enum lab_exit resolve_round(struct resolve *r, bool *more)
 {
@@ -713,7 +749,9 @@ static enum lab_exit resolve_round(struct resolve *r, bool *more)
 			why = apt_error(&p);
 			ret = lab_fail(LAB_CANNOT,
 				       "it may be in the middle of an update: try again later",
-				       "the archive has no package %s: %s", r->v[i].spec, why);
+				       "the archive has no package %s now%s%s", r->v[i].spec,
+				       is_about_lists(why) ? "" : ": ",
+				       is_about_lists(why) ? "" : why);
 		}
 	}
 	proc_free(&p);

@@ -18,8 +18,6 @@
 enum lab_exit arch_load(const char *dir);
 /* The i-th architecture, or NULL after the last. */
 const struct arch *arch_at(size_t i);
-/* Silent where this machine is none of ours. */
-bool arch_is_host(const struct arch *a);
 
 /* kernel.c */
 
