@@ -58,10 +58,14 @@ check: unit asan
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
+# Rooms without what was built in them.
+DATA	= $(filter-out %.o %.ko %.mod %.mod.c %/Module.symvers %/modules.order %ctl, \
+	$(wildcard guest/*.[ch] arch/*.ini drivers/*/* templates/*/*))
+
 install: $(O)/cdevlab
 	install -D -m 755 $(O)/cdevlab $(DESTDIR)$(PREFIX)/bin/cdevlab
 	install -D -m 644 docs/cdevlab.1 $(DESTDIR)$(MANDIR)/man1/cdevlab.1
-	for f in guest/*.[ch] arch/*.ini drivers/*/*; do \
+	for f in $(DATA); do \
 		install -D -m 644 $$f $(DESTDIR)$(DATADIR)/$$f; done
 
 clean:
