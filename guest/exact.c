@@ -495,7 +495,9 @@ static int op_run(const struct exact_op *op, const char *node, unsigned int per_
 	int ret = 0;
 
 	if (op->open)
-		ret = op->open(node);
+		ret = op->open(node ?: "");
+	if (ret == -ENOENT && !node)
+		ret = -EOPNOTSUPP; /* a module may have none, and operations that need none */
 	if (ret) {
 		put_problem(op, ret == -EOPNOTSUPP ? "skipped" : "error", stage, -ret);
 		return ret;
@@ -715,7 +717,7 @@ int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops)
 			puts(ops[i].name);
 		return 0;
 	}
-	if (!opt.node && n_ops) {
+	if (!opt.node && n_ops && !getenv(ENV_MODULE)) {
 		fprintf(stderr, "no node: give --node PATH or $" ENV_NODE "\n");
 		return 2;
 	}

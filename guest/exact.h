@@ -39,7 +39,8 @@
  * struct exact_op - one operation to measure
  * @name:	what a person reads, e.g. "SET"; unique in the table
  * @floor:	name of the operation or built-in floor to subtract, NULL: "enotty"
- * @open:	prepares (descriptors, reader thread); returns 0 or -errno, -EOPNOTSUPP: not offered, skipped
+ * @open:	prepares (descriptors, reader thread); returns 0 or -errno, -EOPNOTSUPP: not offered, skipped;
+ *		@node is "" where the module has none, and -ENOENT then skips the operation as well
  * @run:	does the operation once; must not allocate, print or fault
  * @check:	after the samples: 0 if the operations had their effect, else -errno; may be NULL
  * @close:	undoes @open; may be NULL
