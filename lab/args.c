@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd.h"
 
@@ -17,6 +18,7 @@ enum {
 	OPT_CHECK_BUDGET,
 	OPT_GROUP,
 	OPT_NO_SPLIT,
+	OPT_CLOCK,
 };
 
 static const struct {
@@ -37,6 +39,7 @@ static const struct {
 	{ { "save-budget", required_argument, NULL, OPT_SAVE_BUDGET }, ARG_BUDGET },
 	{ { "check-budget", required_argument, NULL, OPT_CHECK_BUDGET }, ARG_BUDGET },
 	{ { "no-split", no_argument, NULL, OPT_NO_SPLIT }, ARG_BUDGET },
+	{ { "clock", required_argument, NULL, OPT_CLOCK }, ARG_BUDGET },
 	{ { "only", required_argument, NULL, OPT_GROUP }, ARG_GROUP },
 };
 
@@ -118,6 +121,12 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			break;
 		case OPT_NO_SPLIT:
 			a->trace = false;
+			break;
+		case OPT_CLOCK:
+			if (strcmp(optarg, "exact") && strcmp(optarg, "wall"))
+				ret = lab_fail(LAB_USAGE, "it is exact or wall; without it, both",
+					       "--clock cannot be \"%s\"", optarg);
+			a->clock = optarg;
 			break;
 		case OPT_GROUP:
 			a->group = optarg;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The exact clock: guests, and what their counters say. */
 #include "bench.h"
 
 #include <errno.h>
@@ -11,184 +12,8 @@
 #include "elf.h"
 
 #define BENCH_TIMEOUT_S 300
-#define FLOOR_EMPTY	"empty"
 /* The lowest address of the upper half on the architectures there are. */
 #define KERNEL_START 0x8000000000000000UL
-
-/* --- the exec log --- */
-
-/* "Trace 0: 0x7f.. [cs_base/PC/flags/cflags] symbol": the second field of the bracket. */
-static bool trace_address(const char *line, unsigned long *pc)
-{
-	const char *bracket, *slash;
-
-	if (!str_starts(line, "Trace "))
-		return false;
-	bracket = strchr(line, '[');
-	slash = bracket ? strchr(bracket, '/') : NULL;
-	if (!slash)
-		return false;
-	*pc = strtoul(slash + 1, NULL, 16);
-	return true;
-}
-
-/* "Stopped execution of TB chain before 0x.. [PC] ..", "cpu_io_recompile: rewound execution of TB to PC" */
-static bool stopped_address(const char *line, unsigned long *pc)
-{
-	static const char rewound[] = "cpu_io_recompile: rewound execution of TB to ";
-	const char *bracket = strchr(line, '[');
-
-	if (str_starts(line, rewound))
-		*pc = strtoul(line + strlen(rewound), NULL, 16);
-	else if (str_starts(line, "Stopped execution of TB chain") && bracket)
-		*pc = strtoul(bracket + 1, NULL, 16);
-	else
-		return false;
-	return true;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* struct pass - what lies between two marks */
-struct pass {
-	size_t from, to;
-	double total;
-};
-
-static size_t find_range(const struct trace_range *r, size_t n, unsigned long pc)
-{
-	size_t lo = 0, hi = n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (pc < r[mid].start)
-			hi = mid;
-		else if (pc >= r[mid].start + r[mid].size)
-			lo = mid + 1;
-		else
-			return mid;
-	}
-	return SIZE_MAX;
-}
-
-static int by_count(const void *a, const void *b)
-{
-	const struct bench_function *x = a, *y = b;
-
-	return (x->count < y->count) - (x->count > y->count);
-}
-
-static void attribute(const unsigned long *pcs, const struct pass *p, unsigned long kernel_start,
-		      const struct trace_range *ranges, size_t n_ranges, struct trace_split *out)
-{
-	double *counts = xcalloc(n_ranges, sizeof(*counts));
-
-	for (size_t i = p->from; i < p->to; i++) {
-		size_t r = find_range(ranges, n_ranges, pcs[i]);
-
-		if (r != SIZE_MAX) {
-			counts[r]++;
-			out->in_module++;
-		} else if (pcs[i] >= kernel_start) {
-			out->rest++;
-		} else {
-			out->user++;
-		}
-	}
-	for (size_t r = 0; r < n_ranges; r++) {
-		if (!counts[r])
-			continue;
-		out->functions =
-			xrealloc(out->functions, out->n_functions + 1, sizeof(*out->functions));
-		out->functions[out->n_functions++] =
-			(struct bench_function){ xstrdup(ranges[r].function), counts[r] };
-	}
-	if (out->n_functions)
-		qsort(out->functions, out->n_functions, sizeof(*out->functions), by_count);
-	free(counts);
-}
-
-int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel_start,
-		      const struct trace_range *ranges, size_t n_ranges, struct trace_split *out)
-{
-	_cleanup_file_ FILE *f = fopen(path, "re");
-	unsigned long *pcs = NULL, pc;
-	struct pass *passes = NULL;
-	size_t n = 0, room = 0, n_passes = 0, best = 0, line_room = 0;
-	_cleanup_free_ char *line = NULL;
-	double *totals, mode = 0;
-	bool open = false;
-
-	*out = (struct trace_split){};
-	if (!f)
-		return -errno;
-	while (getline(&line, &line_room, f) > 0) {
-		/* logged, but not run: an interrupt came first, or it runs again after a device access */
-		if (stopped_address(line, &pc)) {
-			if (n && pcs[n - 1] == pc)
-				n--;
-			continue;
-		}
-		if (!trace_address(line, &pc))
-			continue;
-		if (n == room) {
-			room = room ? room * 2 : 4096;
-			pcs = xrealloc(pcs, room, sizeof(*pcs));
-		}
-		pcs[n++] = pc;
-	}
-	for (size_t i = 0; i < n; i++) {
-		if (pcs[i] != mark)
-			continue;
-		if (open) {
-			passes[n_passes - 1].to = i;
-			passes[n_passes - 1].total = i - passes[n_passes - 1].from;
-		}
-		passes = xrealloc(passes, n_passes + 1, sizeof(*passes));
-		passes[n_passes++] = (struct pass){ .from = i };
-		open = true;
-	}
-	if (n_passes)
-		n_passes--; /* what follows the last mark is no pass */
-	totals = xcalloc(n_passes, sizeof(*totals));
-	for (size_t i = 0; i < n_passes; i++)
-		totals[i] = passes[i].total;
-	if (n_passes)
-		qsort(totals, n_passes, sizeof(*totals), compare_doubles);
-	for (size_t i = 0, from = 0; i < n_passes; i++) {
-		if (i + 1 < n_passes && totals[i + 1] == totals[i])
-			continue;
-		if (i + 1 - from > best) {
-			best = i + 1 - from;
-			mode = totals[i];
-		}
-		from = i + 1;
-	}
-	for (size_t i = 0; i < n_passes && !out->passes; i++) {
-		if (passes[i].total != mode)
-			continue;
-		attribute(pcs, &passes[i], kernel_start, ranges, n_ranges, out);
-		out->passes = n_passes;
-	}
-	free(pcs);
-	free(passes);
-	free(totals);
-	return out->passes ? 0 : -ENOENT;
-}
-
-void trace_split_free(struct trace_split *s)
-{
-	for (size_t i = 0; i < s->n_functions; i++)
-		free(s->functions[i].name);
-	free(s->functions);
-	*s = (struct trace_split){};
-}
 
 /* --- guests --- */
 
@@ -316,8 +141,8 @@ static void add_item(struct bench_guest *g, const struct built *built, const str
 
 /* --- figures --- */
 
-static const struct bench_op *find_op(const struct bench *b, const struct kernel *k,
-				      const char *module, const char *name)
+const struct bench_op *bench_find_op(const struct bench *b, const struct kernel *k,
+				     const char *module, const char *name)
 {
 	for (size_t i = 0; i < b->n; i++) {
 		const struct bench_op *op = &b->ops[i];
@@ -340,7 +165,7 @@ static void read_op(struct bench *b, struct bench_guest *g, const struct item *i
 	if (!name || !samples)
 		return;
 	/* every program measures the floors; in one guest they are the same, so they are listed once */
-	if (builtin && find_op(b, g->boot.vm.kernel, NULL, name))
+	if (builtin && bench_find_op(b, g->boot.vm.kernel, NULL, name))
 		return;
 	b->ops = xrealloc(b->ops, b->n + 1, sizeof(*b->ops));
 	b->ops[b->n++] = (struct bench_op){
@@ -389,7 +214,7 @@ static void subtract(struct bench *b)
 {
 	for (size_t i = 0; i < b->n; i++) {
 		struct bench_op *op = &b->ops[i];
-		const struct bench_op *empty = find_op(b, op->kernel, NULL, FLOOR_EMPTY);
+		const struct bench_op *empty = bench_find_op(b, op->kernel, NULL, FLOOR_EMPTY);
 
 		if (!empty || !strcmp(op->name, FLOOR_EMPTY))
 			continue;
@@ -400,11 +225,30 @@ static void subtract(struct bench *b)
 		struct bench_op *op = &b->ops[i];
 		const struct bench_op *floor =
 			op->floor && strcmp(op->floor, FLOOR_EMPTY) ?
-				find_op(b, op->kernel, op->module, op->floor) :
+				bench_find_op(b, op->kernel, op->module, op->floor) :
 				NULL;
 
 		op->own = op->instructions - (floor ? floor->instructions : 0);
 	}
+}
+
+bool bench_op_above(const struct bench *b, const struct bench_op *op, const char *above,
+		    double *instructions)
+{
+	const struct bench_op *from;
+
+	*instructions = op->spread ? op->mean : op->instructions;
+	if (!above)
+		return true;
+	if (!strcmp(above, "floor"))
+		above = op->floor ?: FLOOR_EMPTY;
+	if (!strcmp(above, FLOOR_EMPTY))
+		return true;
+	from = bench_find_op(b, op->kernel, op->module, above);
+	if (!from)
+		return false;
+	*instructions -= op->spread ? from->mean : from->instructions;
+	return true;
 }
 
 /* Two independent ways to one number: the counter's difference, and the addresses that were executed. */
@@ -551,6 +395,7 @@ enum lab_exit bench_boot(struct bench *b)
 			n++;
 		}
 	}
+	b->exact_ran = n;
 	if (!ret && n) {
 		lab_stage("bench", "%zu guest%s under the exact clock", n, n == 1 ? "" : "s");
 		ret = boot_run(boots, n, 0);
@@ -565,6 +410,8 @@ enum lab_exit bench_boot(struct bench *b)
 	}
 	free(guests);
 	free(boots);
+	if (!ret && n && !lab_options.dry_run)
+		bench_tables_check(b);
 	ktap_settle(t->root);
 	return ret ? ret : n ? LAB_OK : LAB_SKIPPED;
 }
@@ -582,216 +429,15 @@ void bench_free(struct bench *b)
 		free(op->functions);
 	}
 	free(b->ops);
+	for (size_t i = 0; i < b->n_walls; i++) {
+		struct bench_wall *w = &b->walls[i];
+
+		for (size_t r = 0; r < w->n; r++)
+			record_free(&w->records[r]);
+		free(w->records);
+		free(w->accel);
+		free(w->failure);
+	}
+	free(b->walls);
 	*b = (struct bench){};
-}
-
-/* --- output --- */
-
-static void print_op(FILE *out, const struct bench_op *op, size_t width)
-{
-	char own[64];
-
-	if (op->floor && strcmp(op->floor, FLOOR_EMPTY))
-		snprintf(own, sizeof(own), "%+ld above %s", op->own, op->floor);
-	else
-		snprintf(own, sizeof(own), "-");
-	fprintf(out, "  %-*s ", (int)width, op->name);
-	if (op->spread)
-		fprintf(out, "%7s  %-22s", "spread", "");
-	else
-		fprintf(out, "%7ld  %-22s", op->instructions, own);
-	fprintf(out, " %6.2f %% %9.1f", op->at_mode * 100, op->mean);
-	if (op->split)
-		fprintf(out, " %6.0f %6.0f %6.0f", op->user, op->in_module, op->kernel_rest);
-	fputc('\n', out);
-}
-
-void bench_print(FILE *out, const struct bench *b)
-{
-	const struct kernel *k = NULL;
-	const char *module = "";
-	size_t width = 10;
-
-	for (size_t i = 0; i < b->n; i++)
-		width = strlen(b->ops[i].name) > width ? strlen(b->ops[i].name) : width;
-	for (size_t i = 0; i < b->n; i++) {
-		const struct bench_op *op = &b->ops[i];
-
-		if (op->kernel != k) {
-			fprintf(out, "%sExact clock: instructions per call, Linux %s, %s\n",
-				k ? "\n" : "", op->kernel->release, op->built->compiler);
-			fprintf(out, "  %-*s %7s  %-22s %8s %9s %6s %6s %6s\n", (int)width,
-				"operation", "mode", "own", "at mode", "mean", "user", "module",
-				"kernel");
-			k = op->kernel;
-			module = "";
-		}
-		if (!strcmp(op->name, FLOOR_EMPTY))
-			continue; /* already taken off */
-		if (strcmp(module, op->module ?: ""))
-			fprintf(out, "%s\n", op->module);
-		module = op->module ?: "";
-		print_op(out, op, width);
-	}
-}
-
-static json_t *functions_json(const struct bench_op *op)
-{
-	json_t *o = json_object();
-
-	for (size_t i = 0; i < op->n_functions; i++)
-		json_object_set_new(o, op->functions[i].name,
-				    json_integer(lround(op->functions[i].count)));
-	return o;
-}
-
-json_t *bench_json(const struct bench *b)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < b->n; i++) {
-		const struct bench_op *op = &b->ops[i];
-		json_t *o =
-			json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:s?, s:b, s:I, s:I, s:f, s:f}",
-				  "kernel", op->kernel->name, "release", op->kernel->release,
-				  "arch", op->kernel->arch->name, "compiler", op->built->compiler,
-				  "module", op->module, "operation", op->name, "floor", op->floor,
-				  "spread", op->spread, "instructions",
-				  (json_int_t)op->instructions, "above_floor", (json_int_t)op->own,
-				  "share_at_mode", op->at_mode, "mean", op->mean);
-
-		if (op->split) {
-			json_object_set_new(o, "split",
-					    json_pack("{s:I, s:I, s:I}", "user",
-						      (json_int_t)lround(op->user), "module",
-						      (json_int_t)lround(op->in_module), "kernel",
-						      (json_int_t)lround(op->kernel_rest)));
-			json_object_set_new(o, "functions", functions_json(op));
-		}
-		json_object_set(o, "samples", op->raw);
-		json_array_append_new(list, o);
-	}
-	return json_pack("{s:s, s:o}", "clock", "exact", "operations", list);
-}
-
-/* --- budgets --- */
-
-/* Only what repeats to the instruction can have a budget. */
-static bool has_budget(const struct bench_op *op)
-{
-	return op->module && !op->spread && op->floor;
-}
-
-/* The object at arch/release/compiler/module, made if @make. */
-static json_t *budget_of(json_t *root, const struct bench_op *op, bool make)
-{
-	const char *const path[] = { op->kernel->arch->name, op->kernel->release,
-				     op->built->compiler, op->module };
-	json_t *o = root;
-
-	for (size_t i = 0; i < ARRAY_SIZE(path) && o; i++) {
-		json_t *next = json_object_get(o, path[i]);
-
-		if (!next && make) {
-			next = json_object();
-			json_object_set_new(o, path[i], next);
-		}
-		o = next;
-	}
-	return o;
-}
-
-enum lab_exit bench_budget_save(const struct bench *b, const char *path)
-{
-	json_error_t error;
-	json_t *root = json_load_file(path, 0, &error);
-
-	if (!root && file_exists(path))
-		return lab_fail(LAB_CANNOT, "mend it, or name another file", "%s:%d: %s", path,
-				error.line, error.text);
-	if (!root)
-		root = json_object();
-	for (size_t i = 0; i < b->n; i++) {
-		const struct bench_op *op = &b->ops[i];
-		json_t *entry;
-
-		if (!has_budget(op))
-			continue;
-		entry = json_pack("{s:I}", "own", (json_int_t)op->own);
-		if (op->split)
-			json_object_set_new(entry, "functions", functions_json(op));
-		json_object_set_new(budget_of(root, op, true), op->name, entry);
-	}
-	{
-		_cleanup_free_ char *text = json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS);
-		struct buf out = {};
-		int err;
-
-		json_decref(root);
-		buf_puts(&out, text);
-		buf_puts(&out, "\n");
-		err = file_write(path, out.s, out.n);
-		buf_free(&out);
-		if (err)
-			return lab_fail(LAB_CANNOT, NULL, "cannot write %s: %s", path,
-					strerror(-err));
-	}
-	return LAB_OK;
-}
-
-static void check_op(struct ktap *t, const struct bench_op *op, json_t *entry)
-{
-	json_int_t budget = json_integer_value(json_object_get(entry, "own"));
-	json_t *functions = json_object_get(entry, "functions");
-
-	if (op->own <= budget) {
-		ktap_set(t, KTAP_PASS, NULL);
-		if (op->own < budget)
-			ktap_note(
-				t,
-				"%ld instructions, %lld less than its budget: --save-budget keeps that",
-				op->own, (long long)(budget - op->own));
-		return;
-	}
-	ktap_set(t, KTAP_FAIL, "%ld instructions above %s, %lld more than its budget of %lld",
-		 op->own, op->floor, (long long)(op->own - budget), (long long)budget);
-	for (size_t i = 0; i < op->n_functions; i++) {
-		json_t *was = json_object_get(functions, op->functions[i].name);
-		long now = lround(op->functions[i].count);
-
-		if (now > json_integer_value(was))
-			ktap_note(t, "in %s: %ld instructions, budget %lld", op->functions[i].name,
-				  now, (long long)json_integer_value(was));
-	}
-}
-
-enum lab_exit bench_budget_check(struct bench *b, const char *path)
-{
-	json_error_t error;
-	json_t *root = json_load_file(path, 0, &error);
-	struct ktap *suite = ktap_new(b->run->root, "budget");
-
-	if (!root)
-		return lab_fail(LAB_CANNOT, "write one with --save-budget", "%s:%d: %s", path,
-				error.line, error.text);
-	for (size_t i = 0; i < b->n; i++) {
-		const struct bench_op *op = &b->ops[i];
-		_cleanup_free_ char *name = NULL;
-		json_t *entry;
-		struct ktap *t;
-
-		if (!has_budget(op))
-			continue;
-		name = xasprintf("%s: %s", op->module, op->name);
-		t = ktap_new(suite, name);
-		entry = json_object_get(budget_of(root, op, false), op->name);
-		if (entry)
-			check_op(t, op, entry);
-		else
-			ktap_set(t, KTAP_SKIP, "%s has no budget for %s and %s", path_base(path),
-				 op->kernel->release, op->built->compiler);
-	}
-	json_decref(root);
-	ktap_settle(b->run->root);
-	return LAB_OK;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The exact clock's host side: boots guests under icount, collects what guest/exact.c measured, subtracts the floors,
- * attributes traced addresses to user space, module and kernel, and keeps budgets.
+ * attributes traced addresses to user space, module and kernel, keeps budgets and compares with goals. And the wall
+ * clock's: the commands that a room names, run in an ordinary guest; the tables that both clocks' figures make with
+ * those that others published.
  */
 #ifndef CDEVLAB_BENCH_H
 #define CDEVLAB_BENCH_H
@@ -31,25 +33,96 @@ struct bench_op {
 	size_t n_functions;
 };
 
-struct bench {
-	struct test_run *run; /* rooms, kernels, builds; bench adds failures to run->root */
-	bool trace;
-	struct bench_op *ops;
+/* struct bench_wall - a wall command of a room, run on one kernel */
+struct bench_wall {
+	const struct kernel *kernel;
+	const struct built *built;
+	const char *command;
+	char *accel;   /* of its guest: kvm, tcg; or NULL */
+	char *failure; /* why nothing of what it said counts, or NULL */
+	struct record *records;
 	size_t n;
 };
 
+struct bench {
+	struct test_run *run; /* rooms, kernels, builds; bench adds failures to run->root */
+	bool trace;
+	bool exact_ran, wall_ran;
+	struct bench_op *ops;
+	size_t n;
+	struct bench_wall *walls;
+	size_t n_walls;
+};
+
+#define FLOOR_EMPTY "empty" /* taken off all figures, and never shown */
+
 /* Boots and measures everything of @run that has a benchmark. LAB_SKIPPED when nothing has one. */
 enum lab_exit bench_boot(struct bench *b);
+/* Runs the wall commands of all rooms that have some. LAB_SKIPPED when none has. */
+enum lab_exit bench_wall_boot(struct bench *b);
+/* All there is: the exact clock's table, the rooms' tables, the goals. */
 void bench_print(FILE *out, const struct bench *b);
 json_t *bench_json(const struct bench *b);
+json_t *bench_functions_json(const struct bench_op *op);
+/* An operation by name: of @module, or a built-in floor. NULL if it was not measured. */
+const struct bench_op *bench_find_op(const struct bench *b, const struct kernel *k,
+				     const char *module, const char *name);
+/* Instructions of @op above @above: NULL: the empty call, "floor": its own floor, or an operation. False: unknown. */
+bool bench_op_above(const struct bench *b, const struct bench_op *op, const char *above,
+		    double *instructions);
+
+/**
+ * bench_wall_parse() - reads what a wall command printed
+ * Empty lines and those that begin with # are skipped; any other one is a record. One line that is none, or the same
+ * place twice, or no record at all, and nothing of it counts: w->failure says why.
+ */
+void bench_wall_parse(struct bench_wall *w, const char *out);
+
+/* struct bench_cell - a place in a table; each part may be missing */
+struct bench_cell {
+	const struct record *wall, *published;
+	const struct bench_op *exact;
+	double instructions; /* of @exact */
+};
+
+/* struct bench_table - a table of a room on one kernel */
+struct bench_table {
+	const struct kernel *kernel;
+	const struct driver *driver;
+	const char *title;
+	bool wall, exact, published; /* some cell has it */
+	const char **rows, **columns;
+	size_t n_rows, n_columns;
+	struct bench_cell *cells; /* [row * n_columns + column] */
+};
+
+/* The tables of a room on a kernel, in the order of their first record; rows and columns too. */
+struct bench_table *bench_tables(const struct bench *b, const struct kernel *k,
+				 const struct driver *d, size_t *n);
+void bench_tables_free(struct bench_table *tables, size_t n);
+void bench_tables_print(FILE *out, const struct bench *b);
+/* Arrays of the record: "tables", "published", "unmeasured". */
+void bench_tables_json(const struct bench *b, json_t *to);
+/* The result of an operation below kernel / driver / module / bench_*; NULL: no benchmark told of it. */
+const struct ktap *bench_op_node(const struct bench *b, const struct kernel *k,
+				 const struct driver *d, const char *module, const char *op);
+/* A failure for each operation of published.json that its module's benchmark does not have. */
+void bench_tables_check(struct bench *b);
+
+void bench_goals_print(FILE *out, const struct bench *b);
+json_t *bench_goals_json(const struct bench *b);
+/* Adds a suite "goals" to run->root: a goal that was missed is a failure. */
+void bench_goals_check(struct bench *b);
+
 /**
  * bench_budget_save(), bench_budget_check() - the budget kept in a file
  * A budget is { arch: { release: { compiler: { module: { operation: { own, functions } } } } } }. Saving replaces the
  * entries of what was measured and keeps the others. Checking adds a suite "budget" to run->root: a rise is a
  * failure that names the operation and the functions that rose; no entry for this kernel and compiler is a skip.
+ * @only: the operations of that room, or NULL.
  */
 enum lab_exit bench_budget_save(const struct bench *b, const char *path);
-enum lab_exit bench_budget_check(struct bench *b, const char *path);
+enum lab_exit bench_budget_check(struct bench *b, const struct driver *only, const char *path);
 void bench_free(struct bench *b);
 
 /* struct trace_split - what QEMU's exec log says of one operation */

@@ -24,6 +24,7 @@ struct args {
 	const char *save_budget, *check_budget;
 	const char *group; /* check: one group of tests */
 	bool trace;	   /* bench: the split */
+	const char *clock; /* bench: "exact" or "wall"; NULL: both */
 };
 
 /* Options beside the common ones (-h -v -k --dry-run --timeout --yes). */

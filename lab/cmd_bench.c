@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* cdevlab bench: exact instructions per operation. */
+/* cdevlab bench: exact instructions per operation, and the time of what a room measures by the wall clock. */
+#include <string.h>
+
 #include "bench.h"
 #include "cmd.h"
 #include "results.h"
@@ -7,11 +9,33 @@
 static const char help[] =
 	"usage: cdevlab bench [OPTION]... [DRIVER|DIR]...\n"
 	"Measures each operation of a driver's bench_*.c under the exact clock: an integer that repeats on every\n"
-	"boot and every machine, but for rows marked spread.\n\n"
+	"boot and every machine, but for rows marked spread. The wall commands of its driver.ini are run as well;\n"
+	"the figures of both clocks stand beside those of its published.json, and its goals are judged.\n\n"
+	"      --clock CLOCK        exact or wall; without it, both\n"
 	"      --json               figures as JSON on standard output\n"
 	"      --no-split           do not find out how user space, module and kernel share them\n"
 	"      --save-budget FILE   keep each operation's own instructions\n"
-	"      --check-budget FILE  fail when one has risen, by one instruction\n";
+	"      --check-budget FILE  fail when one has risen, by one instruction, or a goal is missed\n";
+
+static enum lab_exit measure(struct bench *b, const char *clock)
+{
+	enum lab_exit exact = LAB_SKIPPED, wall = LAB_SKIPPED;
+
+	if (!clock || !strcmp(clock, "exact"))
+		exact = bench_boot(b);
+	if (exact && exact != LAB_SKIPPED)
+		return exact;
+	if (!clock || !strcmp(clock, "wall"))
+		wall = bench_wall_boot(b);
+	if (wall == LAB_SKIPPED && exact == LAB_SKIPPED)
+		return lab_fail(LAB_SKIPPED,
+				clock && !strcmp(clock, "wall") ?
+					"it is a wall = COMMAND in section [bench] of driver.ini" :
+					"a benchmark is a bench_*.c in the driver's directory",
+				"none of these drivers has %s",
+				clock && !strcmp(clock, "wall") ? "a wall command" : "a benchmark");
+	return wall == LAB_SKIPPED ? exact : wall;
+}
 
 int cmd_bench(int argc, char **argv)
 {
@@ -27,18 +51,19 @@ int cmd_bench(int argc, char **argv)
 	t.kernels = a.kernels;
 	a.rest = a.kernels = (struct strv){};
 	b.trace = a.trace;
-	ret = test_prepare(&t);
-	if (!ret) {
-		ret = bench_boot(&b);
-		if (ret == LAB_SKIPPED)
-			lab_fail(ret, "a benchmark is a bench_*.c in the driver's directory",
-				 "none of these drivers has a benchmark");
-	}
+	if (a.clock && !strcmp(a.clock, "wall") && (a.save_budget || a.check_budget))
+		ret = lab_fail(LAB_USAGE, "leave --clock out", "a budget needs the exact clock");
+	else
+		ret = test_prepare(&t);
+	if (!ret)
+		ret = measure(&b, a.clock);
 	if (!ret && !lab_options.dry_run) {
 		if (a.save_budget)
 			ret = bench_budget_save(&b, a.save_budget);
 		if (!ret && a.check_budget)
-			ret = bench_budget_check(&b, a.check_budget);
+			ret = bench_budget_check(&b, NULL, a.check_budget);
+		if (!ret && a.check_budget)
+			bench_goals_check(&b);
 		if (!ret && a.json)
 			ret = results_write_json("-", bench_json(&b));
 		else if (!ret)

@@ -196,7 +196,7 @@ static enum lab_exit check_static(struct ktap *suite)
 	return ret ? ret : check_sparse(suite);
 }
 
-/* The budgets of rooms that have one, as a test of each operation. */
+/* The budgets and goals of rooms that have some, as a test of each operation. */
 static enum lab_exit check_budgets(struct test_run *t)
 {
 	struct bench b = { .run = t, .trace = true };
@@ -206,8 +206,10 @@ static enum lab_exit check_budgets(struct test_run *t)
 		_cleanup_free_ char *budget = xasprintf("%s/budget.json", t->d[i].dir);
 
 		if (file_exists(budget))
-			ret = bench_budget_check(&b, budget);
+			ret = bench_budget_check(&b, &t->d[i], budget);
 	}
+	if (!ret)
+		bench_goals_check(&b);
 	bench_free(&b);
 	return ret == LAB_SKIPPED ? LAB_OK : ret;
 }

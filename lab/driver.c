@@ -143,6 +143,10 @@ static int on_ini(void *ctx, const char *section, const char *key, const char *v
 		strv_split(&d->headers, value, " ,");
 		return 1;
 	}
+	if (!strcmp(section, "bench") && !strcmp(key, "wall") && value[strspn(value, " \t")]) {
+		strv_add(&d->walls, value);
+		return 1;
+	}
 	if (!strcmp(section, "uapi") && str_starts(key, "arg.")) {
 		size_t n = strspn(value, "0123456789abcdefABCDEF ");
 
@@ -173,6 +177,15 @@ static enum lab_exit read_ini(struct driver *d, const char *path)
 			       path, line, st.problem ?: "not a section or key = value");
 	free(st.problem);
 	return ret;
+}
+
+static enum lab_exit read_figures(struct driver *d)
+{
+	_cleanup_free_ char *published = xasprintf("%s/published.json", d->dir);
+	_cleanup_free_ char *goals = xasprintf("%s/goals.json", d->dir);
+	enum lab_exit ret = published_read(published, &d->published);
+
+	return ret ? ret : goals_read(goals, &d->goals, &d->n_goals);
 }
 
 /* The ioctls of the named headers, or, where none is named, of the headers that define any. */
@@ -208,6 +221,7 @@ enum lab_exit driver_open(const char *spec, struct driver *d)
 	_cleanup_free_ char *ours = xasprintf("%s/drivers/%s", lab_data_dir(), spec);
 	_cleanup_free_ char *kbuild = NULL, *makefile = NULL, *ini = NULL;
 	char real[PATH_MAX];
+	enum lab_exit ret;
 	DIR *dir;
 
 	*d = (struct driver){};
@@ -245,13 +259,10 @@ enum lab_exit driver_open(const char *spec, struct driver *d)
 				"%s has no Kbuild and no Makefile", real);
 	ini = xasprintf("%s/driver.ini", real);
 	d->has_ini = file_exists(ini);
-	if (d->has_ini) {
-		enum lab_exit ret = read_ini(d, ini);
-
-		if (ret)
-			return ret;
-	}
-	return find_ioctls(d);
+	ret = d->has_ini ? read_ini(d, ini) : LAB_OK;
+	if (!ret)
+		ret = read_figures(d);
+	return ret ? ret : find_ioctls(d);
 }
 
 void driver_free(struct driver *d)
@@ -268,5 +279,8 @@ void driver_free(struct driver *d)
 	strv_free(&d->headers);
 	strv_free(&d->ioctls);
 	strv_free(&d->args);
+	strv_free(&d->walls);
+	published_free(&d->published);
+	goals_free(d->goals, d->n_goals);
 	*d = (struct driver){};
 }

@@ -16,11 +16,14 @@
  *	arg.VGPIO_SET = 0000000001000000	; a valid argument where zeros are none
  *	[module]
  *	params = mode=0600		; at load
+ *	[bench]
+ *	wall = vgpioctl bench --records	; prints figures by the wall clock, record.h says how; may be repeated
  */
 #ifndef CDEVLAB_DRIVER_H
 #define CDEVLAB_DRIVER_H
 
 #include "lab.h"
+#include "record.h"
 #include "util.h"
 
 struct driver {
@@ -33,13 +36,17 @@ struct driver {
 	struct strv headers;			    /* UAPI headers, relative to dir */
 	struct strv ioctls;			    /* names of their _IO* macros */
 	struct strv args;			    /* NAME=hexbytes */
+	struct strv walls;			    /* command lines */
+	struct published published;
+	struct goal *goals;
+	size_t n_goals;
 };
 
 /**
  * driver_open() - reads a room
  * @spec:	a driver of ours by name, or a directory (anything with a '/' or that is one)
  * Return: LAB_OK; LAB_USAGE when there is no such driver (the message names those there are), no Kbuild,
- * or a mistake in driver.ini (file:line); LAB_CANNOT when it cannot be read.
+ * or a mistake in driver.ini (file:line), published.json or goals.json; LAB_CANNOT when it cannot be read.
  */
 enum lab_exit driver_open(const char *spec, struct driver *d);
 void driver_free(struct driver *d);

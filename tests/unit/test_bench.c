@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The exact clock's host side: the exec log of QEMU, and budgets. */
+/* Both clocks' host side: the exec log of QEMU, budgets, goals, and what wall commands say. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -167,7 +167,7 @@ static struct ktap *checked(struct fixture *f)
 {
 	struct ktap *suite;
 
-	assert_int_equal(bench_budget_check(&f->bench, f->path), LAB_OK);
+	assert_int_equal(bench_budget_check(&f->bench, NULL, f->path), LAB_OK);
 	suite = ktap_child(f->run.root, "budget");
 	assert_int_equal(suite->n, 1);
 	return suite->children[0];
@@ -218,6 +218,312 @@ static void another_compiler_has_no_budget_and_keeps_the_first_ones(void **state
 	unlink(f.path);
 }
 
+/* --- wall commands --- */
+
+#define PLACE(row) "{\"table\":\"T\",\"row\":\"" row "\",\"column\":\"c\""
+
+static void said(struct bench_wall *w, const char *out)
+{
+	*w = (struct bench_wall){};
+	bench_wall_parse(w, out);
+}
+
+static void forget(struct bench_wall *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		record_free(&w->records[i]);
+	free(w->records);
+	free(w->failure);
+}
+
+static void a_record_a_line_is_read(void **state)
+{
+	struct bench_wall w;
+
+	(void)state;
+	said(&w,
+	     "# a remark\n\n" PLACE("a") ",\"value\":0.5,\"unit\":\"us\"}\n" PLACE(
+		     "b") ",\"value\":3,\"unit\":\"%\",\"low\":2,\"high\":4}\n" PLACE("c") ","
+											   "\"unmeasured\":\"no meter\"}\n");
+	assert_null(w.failure);
+	assert_int_equal(w.n, 3);
+	assert_true(w.records[0].value == 0.5 && !w.records[0].interval);
+	assert_true(w.records[1].interval && w.records[1].high == 4);
+	assert_string_equal(w.records[2].unmeasured, "no meter");
+	forget(&w);
+}
+
+static void what_is_no_record_makes_the_command_a_failure(void **state)
+{
+	static const char *const wrong[][2] = {
+		{ "", "no record" },
+		{ "# only a remark\n", "no record" },
+		{ "0.7 us\n", "0.7 us" },
+		{ "[]\n", "no record" },
+		{ "{}\n", "table" },
+		{ PLACE("a") "}\n", "no value" },
+		{ PLACE("a") ",\"value\":1}\n", "no unit" },
+		{ PLACE("a") ",\"value\":null,\"unit\":\"us\"}\n", "no number" },
+		{ PLACE("a") ",\"value\":\"1\",\"unit\":\"us\"}\n", "no number" },
+		{ PLACE("a") ",\"value\":1e999,\"unit\":\"us\"}\n", "no JSON" },
+		{ PLACE("a") ",\"value\":1,\"unit\":\"us\",\"low\":1}\n", "low and high" },
+		{ PLACE("a") ",\"value\":1,\"unit\":\"us\",\"low\":2,\"high\":1}\n",
+		  "no interval" },
+		{ PLACE("a") ",\"value\":1,\"unit\":\"us\",\"valeu\":1}\n", "valeu" },
+		{ PLACE("a") ",\"value\":1,\"unit\":\"us\",\"unmeasured\":\"x\"}\n", "unmeasured" },
+		/* the first one is right, but a program that goes wrong is not believed at all */
+		{ PLACE("a") ",\"value\":1,\"unit\":\"us\"}\nSegmentation fault\n",
+		  "Segmentation" },
+		{ PLACE("a") ",\"value\":1,\"unit\":\"us\"}\n" PLACE(
+			  "a") ",\"value\":2,\"unit\":\"us\"}\n",
+		  "second time" },
+	};
+	struct bench_wall w;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		said(&w, wrong[i][0]);
+		assert_int_equal(w.n, 0);
+		assert_non_null(w.failure);
+		if (!strstr(w.failure, wrong[i][1]))
+			fail_msg("\"%s\" is not in \"%s\"", wrong[i][1], w.failure);
+		forget(&w);
+	}
+}
+
+/* --- tables and goals --- */
+
+/* struct room - a room with two operations, a wall command and goals, on one kernel */
+struct room {
+	struct fixture f;
+	struct driver driver;
+	struct module module;
+	struct bench_op ops[2];
+	struct bench_wall wall;
+	struct placed placed;
+	struct goal goal;
+};
+
+static void room_init(struct room *r)
+{
+	struct ktap *t;
+
+	*r = (struct room){};
+	fixture_init(&r->f, 150);
+	r->f.kernel.name = "debian:bookworm/amd64";
+	r->driver = (struct driver){ .name = "room" };
+	r->module = (struct module){ .name = "drv" };
+	r->f.built.driver = &r->driver;
+	r->f.built.modules = &r->module;
+	r->f.built.n = 1;
+	r->ops[0] = r->ops[1] = r->f.op;
+	r->ops[0].name = "read";
+	r->ops[0].instructions = 700;
+	r->ops[0].own = 150;
+	r->ops[0].floor = "other";
+	r->ops[1].name = "other";
+	r->ops[1].instructions = 550;
+	r->ops[1].own = 0;
+	r->f.run.k = &r->f.kernel;
+	r->f.run.n_kernels = 1;
+	r->f.run.d = &r->driver;
+	r->f.run.n_drivers = 1;
+	r->f.run.built = &r->f.built;
+	t = ktap_new(ktap_new(r->f.run.root, "debian:bookworm/amd64 6.1.0-1-amd64"), "room");
+	t = ktap_new(ktap_new(t, "drv"), "bench_drv");
+	ktap_new(t, "empty");
+	ktap_new(t, "read");
+	ktap_new(t, "other");
+	ktap_set(ktap_new(t, "left out"), KTAP_SKIP, "open: EOPNOTSUPP");
+	r->f.bench.ops = r->ops;
+	r->f.bench.n = 2;
+	r->f.bench.exact_ran = true;
+	r->driver.goals = &r->goal;
+	r->driver.n_goals = 1;
+}
+
+static void room_free(struct room *r)
+{
+	ktap_free(r->f.run.root);
+	for (size_t i = 0; i < r->driver.published.n; i++)
+		record_free(&r->driver.published.records[i]);
+	free(r->driver.published.records);
+	if (r->f.bench.n_walls)
+		forget(&r->wall);
+}
+
+static char *printed(void (*print)(FILE *out, const struct bench *b), const struct bench *b)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *out = open_memstream(&text, &n);
+
+	print(out, b);
+	fclose(out);
+	return text;
+}
+
+static void publish(struct room *r, const char *json)
+{
+	_cleanup_free_ char *problem = NULL;
+	struct published *p = &r->driver.published;
+	json_t *o = json_loads(json, 0, NULL);
+
+	p->records = xrealloc(p->records, p->n + 1, sizeof(*p->records));
+	problem = record_read(o, &p->records[p->n++]);
+	assert_null(problem);
+	json_decref(o);
+}
+
+static void the_clocks_and_the_published_figures_stand_in_one_table(void **state)
+{
+	struct bench_table *tables;
+	struct room r;
+	char *text;
+	size_t n;
+
+	(void)state;
+	room_init(&r);
+	strv_add(&r.driver.walls, "measure");
+	said(&r.wall, PLACE("a") ",\"value\":0.5,\"unit\":\"us\"}\n" PLACE(
+			      "b") ",\"unmeasured\":\"no meter\"}\n");
+	r.wall.kernel = &r.f.kernel;
+	r.wall.built = &r.f.built;
+	r.wall.command = "measure";
+	r.wall.accel = "tcg";
+	r.f.bench.walls = &r.wall;
+	r.f.bench.n_walls = 1;
+	r.f.bench.wall_ran = true;
+	r.placed = (struct placed){ "T", "a", "c", "drv", "read", "floor" };
+	r.driver.published.exact = &r.placed;
+	r.driver.published.n_exact = 1;
+	r.driver.published.source = "A paper";
+	publish(&r, PLACE("a") ",\"value\":2,\"unit\":\"us\"}");
+	publish(&r, PLACE("d") ",\"value\":7.25,\"unit\":\"us\"}");
+
+	tables = bench_tables(&r.f.bench, &r.f.kernel, &r.driver, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(tables[0].n_rows, 3);
+	assert_int_equal(tables[0].n_columns, 1);
+	assert_true(tables[0].cells[0].wall->value == 0.5);
+	assert_true(tables[0].cells[0].instructions == 150);
+	assert_true(tables[0].cells[0].published->value == 2);
+	assert_null(tables[0].cells[1].exact);
+	bench_tables_free(tables, n);
+
+	text = printed(bench_tables_print, &r.f.bench);
+	assert_non_null(strstr(text, "emulated: order and large effects only"));
+	assert_non_null(strstr(text, "wall, us  exact, instr.  published, us"));
+	assert_non_null(strstr(text, "  a          0.5            150              2\n"));
+	assert_non_null(strstr(text, "  b   unmeasured              -              -\n"));
+	assert_non_null(strstr(text, "  d            -              -           7.25\n"));
+	assert_non_null(strstr(text, "unmeasured: T, b, c: no meter"));
+	assert_non_null(strstr(text, "published: A paper"));
+	free(text);
+	bench_tables_check(&r.f.bench);
+	assert_int_equal(ktap_count(r.f.run.root).failed, 0);
+	strv_free(&r.driver.walls);
+	room_free(&r);
+}
+
+static void a_command_that_failed_is_told_and_its_cells_are_empty(void **state)
+{
+	struct room r;
+	char *text;
+
+	(void)state;
+	room_init(&r);
+	strv_add(&r.driver.walls, "measure");
+	said(&r.wall, "");
+	r.wall.kernel = &r.f.kernel;
+	r.wall.built = &r.f.built;
+	r.wall.command = "measure";
+	r.f.bench.walls = &r.wall;
+	r.f.bench.n_walls = 1;
+	r.f.bench.wall_ran = true;
+	publish(&r, PLACE("a") ",\"value\":2,\"unit\":\"us\"}");
+	text = printed(bench_tables_print, &r.f.bench);
+	assert_non_null(strstr(text, "unmeasured: measure: it printed no record"));
+	assert_non_null(strstr(text, "  a      -              2\n"));
+	free(text);
+	strv_free(&r.driver.walls);
+	room_free(&r);
+}
+
+static void an_operation_that_published_json_misspells_is_a_failure(void **state)
+{
+	struct room r;
+
+	(void)state;
+	room_init(&r);
+	r.placed = (struct placed){ "T", "a", "c", "drv", "left out", NULL };
+	r.driver.published.exact = &r.placed;
+	r.driver.published.n_exact = 1;
+	bench_tables_check(&r.f.bench);
+	assert_int_equal(ktap_count(r.f.run.root).failed, 0);
+	r.placed.op = "raed";
+	bench_tables_check(&r.f.bench);
+	assert_int_equal(ktap_count(r.f.run.root).failed, 1);
+	room_free(&r);
+}
+
+static void a_goal_is_met_or_missed_by_one_instruction(void **state)
+{
+	static const struct {
+		struct goal goal;
+		const char *verdict;
+	} rows[] = {
+		{ { .op = "read", .at_most = 700 }, "met" },
+		{ { .op = "read", .at_most = 699 }, "missed" },
+		{ { .op = "read", .at_most = 150, .above = "floor" }, "met" },
+		{ { .op = "read", .at_most = 149, .above = "floor" }, "missed" },
+		{ { .op = "read", .at_most = 150, .above = "other", .module = "drv" }, "met" },
+		{ { .op = "read", .at_most = 1.28, .of = "other" }, "met" },
+		{ { .op = "read", .at_most = 1.27, .of = "other" }, "missed" },
+		{ { .op = "read", .at_most = 1.27, .of = "nothing" }, "unmeasured" },
+		{ { .op = "read", .at_most = 1, .above = "nothing" }, "unmeasured" },
+		{ { .op = "raed", .at_most = 700 }, "unmeasured" },
+		{ { .op = "read", .at_most = 700, .module = "drw" }, "unmeasured" },
+		{ { .op = "left out", .at_most = 700 }, "unmeasured" },
+		{ { .op = "read", .at_most = 700, .arch = "amd64" }, "met" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *begin = xasprintf("  %-10s  ", rows[i].verdict), *text = NULL;
+		struct ktap_counts c;
+		struct room r;
+
+		room_init(&r);
+		r.goal = rows[i].goal;
+		text = printed(bench_goals_print, &r.f.bench);
+		if (!strstr(text, begin))
+			fail_msg("goal %zu is not %s:%s", i, rows[i].verdict, text);
+		bench_goals_check(&r.f.bench);
+		c = ktap_count(ktap_child(r.f.run.root, "goals"));
+		assert_int_equal(c.passed, !strcmp(rows[i].verdict, "met"));
+		/* an operation that the device does not offer is no failure, one that nobody knows is */
+		assert_int_equal(c.skipped, !strcmp(rows[i].goal.op, "left out"));
+		room_free(&r);
+	}
+}
+
+static void a_goal_of_another_architecture_is_not_judged(void **state)
+{
+	struct room r;
+	char *text;
+
+	(void)state;
+	room_init(&r);
+	r.goal = (struct goal){ .op = "read", .at_most = 1, .arch = "arm64" };
+	text = printed(bench_goals_print, &r.f.bench);
+	assert_string_equal(text, "");
+	free(text);
+	bench_goals_check(&r.f.bench);
+	assert_null(ktap_child(r.f.run.root, "goals"));
+	room_free(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +533,13 @@ int main(void)
 		cmocka_unit_test(a_log_without_two_marks_is_no_split),
 		cmocka_unit_test(a_rise_of_one_instruction_fails_and_names_the_function),
 		cmocka_unit_test(another_compiler_has_no_budget_and_keeps_the_first_ones),
+		cmocka_unit_test(a_record_a_line_is_read),
+		cmocka_unit_test(what_is_no_record_makes_the_command_a_failure),
+		cmocka_unit_test(the_clocks_and_the_published_figures_stand_in_one_table),
+		cmocka_unit_test(a_command_that_failed_is_told_and_its_cells_are_empty),
+		cmocka_unit_test(an_operation_that_published_json_misspells_is_a_failure),
+		cmocka_unit_test(a_goal_is_met_or_missed_by_one_instruction),
+		cmocka_unit_test(a_goal_of_another_architecture_is_not_judged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,11 +70,68 @@ static void driver_ini_is_read(void **state)
 	driver_free(&d);
 }
 
+static void wall_commands_published_figures_and_goals_are_read(void **state)
+{
+	struct driver d;
+
+	(void)state;
+	put("Kbuild", "obj-m := x.o\n");
+	put("driver.ini", "[bench]\nwall = xctl bench --records\nwall = xctl race\n");
+	put("published.json",
+	    "{\"source\":\"s\",\"records\":[{\"table\":\"t\",\"row\":\"r\",\"column\":\"c\","
+	    "\"value\":2,\"unit\":\"us\"}],\"exact\":[{\"table\":\"t\",\"row\":\"r\",\"column\":\"c\","
+	    "\"module\":\"x\",\"op\":\"read\"}]}");
+	put("goals.json", "[{\"op\":\"read\",\"at_most\":2,\"of\":\"null\"}]");
+	assert_int_equal(driver_open(room, &d), LAB_OK);
+	assert_int_equal(d.walls.n, 2);
+	assert_string_equal(d.walls.v[1], "xctl race");
+	assert_string_equal(d.published.source, "s");
+	assert_null(d.published.note);
+	assert_int_equal(d.published.n, 1);
+	assert_int_equal(d.published.n_exact, 1);
+	assert_int_equal(d.n_goals, 1);
+	assert_true(d.goals[0].at_most == 2);
+	driver_free(&d);
+}
+
+static void a_mistake_in_published_json_or_goals_json_is_a_usage_error(void **state)
+{
+#define AT "{\"table\":\"t\",\"row\":\"r\",\"column\":\"c\""
+	static const char *const wrong[][2] = {
+		{ "published.json", "{" },
+		{ "published.json", "[]" },
+		{ "published.json", "{\"records\":{}}" },
+		{ "published.json", "{\"recodrs\":[]}" },
+		{ "published.json", "{\"records\":[" AT "}]}" },
+		{ "published.json", "{\"records\":[" AT ",\"value\":1,\"unit\":\"s\"}," AT
+				    ",\"value\":1,\"unit\":\"s\"}]}" },
+		{ "published.json", "{\"exact\":[" AT ",\"op\":\"read\"}]}" },
+		{ "goals.json", "{}" },
+		{ "goals.json", "[{\"op\":\"read\"}]" },
+		{ "goals.json", "[{\"op\":\"read\",\"at_most\":\"1\"}]" },
+		{ "goals.json", "[{\"op\":\"read\",\"at_msot\":1}]" },
+		{ "goals.json", "[{\"op\":\"a\",\"at_most\":1,\"of\":\"b\",\"above\":\"c\"}]" },
+	};
+	struct driver d;
+
+	(void)state;
+	put("Kbuild", "obj-m := x.o\n");
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		put("published.json", "{}");
+		put("goals.json", "[]");
+		assert_int_equal(driver_open(room, &d), LAB_OK);
+		driver_free(&d);
+		put(wrong[i][0], wrong[i][1]);
+		assert_int_equal(driver_open(room, &d), LAB_USAGE);
+		driver_free(&d);
+	}
+}
+
 static void a_mistake_in_driver_ini_is_a_usage_error(void **state)
 {
-	static const char *const wrong[] = { "[driver]\nsumary = x\n", "[node\n",
-					     "[uapi]\narg.X = zz\n", "[uapi]\nheader = absent.h\n",
-					     "just words\n" };
+	static const char *const wrong[] = { "[driver]\nsumary = x\n",	    "[node\n",
+					     "[uapi]\narg.X = zz\n",	    "[bench]\nwall =\n",
+					     "[uapi]\nheader = absent.h\n", "just words\n" };
 	struct driver d;
 
 	(void)state;
@@ -133,6 +190,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_directory_with_a_kbuild_is_a_driver, make_room,
 						remove_room),
 		cmocka_unit_test_setup_teardown(driver_ini_is_read, make_room, remove_room),
+		cmocka_unit_test_setup_teardown(wall_commands_published_figures_and_goals_are_read,
+						make_room, remove_room),
+		cmocka_unit_test_setup_teardown(
+			a_mistake_in_published_json_or_goals_json_is_a_usage_error, make_room,
+			remove_room),
 		cmocka_unit_test_setup_teardown(a_mistake_in_driver_ini_is_a_usage_error, make_room,
 						remove_room),
 		cmocka_unit_test_setup_teardown(
