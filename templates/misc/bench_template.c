@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "exact.h"
+
 #include "template.h"
 
 #define LENGTH 64

@@ -160,8 +160,9 @@ static long template_ioctl_clear(struct template_dev *td)
 	return 0;
 }
 
-static long template_ioctl_info(struct template_dev *td, struct template_info __user *arg)
+static long template_ioctl_info(struct template_dev *td, void __user *argp)
 {
+	struct template_info __user *arg = argp;
 	struct template_info info = {
 		.size = sizeof(info),
 		.bytes = td->size,
@@ -177,7 +178,7 @@ static long template_ioctl_info(struct template_dev *td, struct template_info __
 		return -E2BIG;
 	if (copy_to_user(arg, &info, min_t(size_t, room, sizeof(info))))
 		return -EFAULT;
-	if (room > sizeof(info) && clear_user((u8 __user *)arg + sizeof(info), room - sizeof(info)))
+	if (room > sizeof(info) && clear_user(argp + sizeof(info), room - sizeof(info)))
 		return -EFAULT;
 	return 0;
 }

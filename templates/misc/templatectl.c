@@ -59,28 +59,39 @@ static int __attribute__((format(printf, 1, 2))) bad_usage(const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
-/* One line: what was wrong, with which node, and what to do where that is known. */
+static int __attribute__((format(printf, 1, 2))) failure(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "templatectl: %s: ", node);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return EXIT_FAILURE;
+}
+
+/* One line: what was wrong with a call, and what to do where that is known. */
 static int device_error(const char *what)
 {
+	const char *advice = "";
 	int err = errno;
 
-	fprintf(stderr, "templatectl: %s: %s: %s", node, what, strerror(err));
 	switch (err) {
 	case ENOENT:
 	case ENXIO:
 	case ENODEV:
-		fputs(" (is the module loaded?)", stderr);
+		advice = " (is the module loaded?)";
 		break;
 	case EACCES:
 	case EPERM:
-		fputs(" (see the module's parameter \"mode\", or make a udev rule)", stderr);
+		advice = " (see the module's parameter \"mode\", or make a udev rule)";
 		break;
 	case ENOTTY:
-		fputs(" (it is another device)", stderr);
+		advice = " (it is another device)";
 		break;
 	}
-	fputc('\n', stderr);
-	return EXIT_FAILURE;
+	return failure("%s: %s%s", what, strerror(err), advice);
 }
 
 /* Standard output may be a full disk or a closed pipe. */
@@ -152,15 +163,14 @@ static int command_set(const char *text)
 		return EXIT_FAILURE;
 	record = calloc(1, info.bytes);
 	if (strlen(text) > info.bytes) {
-		fprintf(stderr, "templatectl: %s: %zu bytes of text, and the record has %u\n", node,
-			strlen(text), info.bytes);
+		failure("%zu bytes of text, and the record has %u", strlen(text), info.bytes);
 	} else if (record) {
 		memcpy(record, text, strlen(text));
 		n = pwrite(fd, record, info.bytes, 0);
 		if (n < 0)
 			device_error("cannot write");
 		else if (n < info.bytes)
-			fprintf(stderr, "templatectl: %s: took only %zd bytes\n", node, n);
+			failure("took only %zd bytes", n);
 		else
 			status = EXIT_SUCCESS;
 	} else {
@@ -210,7 +220,7 @@ static int command_wait(int timeout_ms)
 	if (ret < 0)
 		device_error("cannot wait");
 	else if (!ret)
-		fprintf(stderr, "templatectl: %s: no change in %d s\n", node, timeout_ms / 1000);
+		failure("no change in %d s", timeout_ms / 1000);
 	else
 		status = print_record(pfd.fd, info.bytes);
 	close(pfd.fd);

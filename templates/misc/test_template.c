@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+
 #include "template.h"
 
 #define MODULE "template"
@@ -405,19 +406,19 @@ TEST(the_client_ends_with_2_and_one_line_when_used_wrongly)
 		const char *words, *says;
 	} cases[] = {
 		{ "", "a command is missing" },
-		{ "frobnicate", "there is no command \"frobnicate\"" },
-		{ "--frobnicate", "there is no option --frobnicate" },
-		{ "--device", "--device needs a value" },
-		{ "set", "set takes one TEXT" },
-		{ "set two words", "set takes one TEXT" },
-		{ "get all", "what is \"all\"?" },
-		{ "wait --timeout soon", "--timeout takes seconds" },
+		{ " frobnicate", "there is no command \"frobnicate\"" },
+		{ " --frobnicate", "there is no option --frobnicate" },
+		{ " --device", "--device needs a value" },
+		{ " set", "set takes one TEXT" },
+		{ " set two words", "set takes one TEXT" },
+		{ " get all", "what is \"all\"?" },
+		{ " wait --timeout soon", "--timeout takes seconds" },
 	};
 	struct program_output o;
 	unsigned int i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		o = program_run("templatectl%s%s", *cases[i].words ? " " : "", cases[i].words);
+		o = program_run("templatectl%s", cases[i].words);
 		expect_one_line(&o, 2, cases[i].says);
 	}
 }
