@@ -1,0 +1,933 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Snapshots of a CPU's counters: time, cycle and instret.
+ *
+ * Time is a register of the CPU. Cycles and instructions are counted by its PMU, of which each CPU
+ * has two counters taken through perf as long as the module is loaded, so that a snapshot only has
+ * to read them. Without a PMU, RISC-V has CSRs for them, which may stand still; other machines have
+ * nothing.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/bitmap.h>
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/cpumask.h>
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/jiffies.h>
+#include <linux/kernel.h>
+#include <linux/ktime.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/perf_event.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include <linux/version.h>
+
+#include "rvcpu.h"
+
+#ifndef CONFIG_64BIT
+#error "64-bit machines only: a counter is read at once"
+#endif
+
+/* No holes, on any architecture; numbers and sizes that programs were compiled with. */
+static_assert(sizeof(struct rvcpu_counters) == 24);
+static_assert(sizeof(struct rvcpu_record) == RVCPU_RECORD_SIZE_VER0);
+static_assert(sizeof(struct rvcpu_snapshot) == RVCPU_SNAPSHOT_SIZE_VER0);
+static_assert(RVCPU_READ == 0x80187C80);
+static_assert(_IOC_SIZE(RVCPU_SNAPSHOT) == RVCPU_SNAPSHOT_SIZE_VER0);
+
+#define RVCPU_FIELDS (RVCPU_TIME | RVCPU_CYCLE | RVCPU_INSTRET)
+
+/* How often a PMU that others have taken is asked for again, per CPU. */
+#define RVCPU_RETRY (HZ / 10)
+
+enum rvcpu_kind {
+	RVCPU_KIND_CYCLE,
+	RVCPU_KIND_INSTRET,
+	RVCPU_KINDS
+};
+
+/**
+ * struct rvcpu_counter - what counts cycles or instructions on a CPU
+ * @event:	pinned: it is on the PMU, or in an error state because others are. NULL: there is none
+ * @base:	what its predecessors, before the CPU was offline, had counted
+ * @missing:	without @event: why, RVCPU_MISSING_*
+ */
+struct rvcpu_counter {
+	struct perf_event *event;
+	u64 base;
+	u8 missing;
+};
+
+/**
+ * struct rvcpu_cpu - what there is on a CPU
+ * @counters:	read on that CPU with interrupts off. Taken away on that CPU too, by hotplug; an
+ *		event may be added from another one
+ * @epoch:	how often counting began
+ * @next_try:	jiffies at which to ask for a taken PMU again; under rvcpu_retry_lock
+ */
+struct rvcpu_cpu {
+	struct rvcpu_counter counters[RVCPU_KINDS];
+	u32 epoch;
+	unsigned long next_try;
+};
+
+/**
+ * struct rvcpu_open - one open file
+ * @first:	the snapshot taken at open, what read returns
+ * @error:	-EOPNOTSUPP when there was nothing but the time
+ */
+struct rvcpu_open {
+	struct rvcpu_counters first;
+	int error;
+};
+
+static unsigned int mode = RVCPU_MODE_DEFAULT;
+module_param(mode, uint, 0444);
+MODULE_PARM_DESC(mode, "Permissions of the node, octal with a leading 0 (default 0440)");
+
+static unsigned int pmu = RVCPU_PMU_DEFAULT;
+module_param(pmu, uint, 0444);
+MODULE_PARM_DESC(pmu, "1: take two counters of each CPU's PMU, 0: leave it alone (default 1)");
+
+static DEFINE_PER_CPU(struct rvcpu_cpu, rvcpu_cpus);
+/* Lets one task at a time ask for a PMU again. Inside cpus_read_lock(). */
+static DEFINE_MUTEX(rvcpu_retry_lock);
+static enum cpuhp_state rvcpu_hotplug;
+
+/* The registers */
+
+#if defined(CONFIG_X86_64)
+
+#include <asm/msr.h>
+#include <asm/tsc.h>
+
+#define RVCPU_TIME_SOURCE RVCPU_SOURCE_TSC
+#define RVCPU_TIME_NAME	  "TSC"
+
+static __always_inline u64 rvcpu_time(void)
+{
+	return rdtsc_ordered();
+}
+
+#elif defined(CONFIG_ARM64)
+
+#include <asm/arch_timer.h>
+
+#define RVCPU_TIME_SOURCE RVCPU_SOURCE_CNTVCT
+#define RVCPU_TIME_NAME	  "CNTVCT"
+
+static __always_inline u64 rvcpu_time(void)
+{
+	return __arch_counter_get_cntvct();
+}
+
+#elif defined(CONFIG_RISCV)
+
+#include <asm/asm-extable.h>
+#include <asm/csr.h>
+#include <asm/timex.h>
+
+#define RVCPU_TIME_SOURCE RVCPU_SOURCE_CSR
+#define RVCPU_TIME_NAME	  "CSR"
+
+static __always_inline u64 rvcpu_time(void)
+{
+	return get_cycles64();
+}
+
+/* False: it is an illegal instruction here, because mcounteren says so. */
+#define rvcpu_csr_read(csr, value)                                   \
+	({                                                           \
+		unsigned long read_ = 0;                             \
+		asm volatile("1:	csrr %0, " csr "\n"          \
+			     "	li %1, 1\n"                           \
+			     "2:\n" _ASM_EXTABLE(1b, 2b)             \
+			     : "=&r"(value), "+r"(read_)::"memory"); \
+		read_;                                               \
+	})
+
+#else
+#error "x86-64, arm64 or riscv64: what tells the time elsewhere is not known here"
+#endif
+
+/* Looks that a CSR gets to move between: one would do, but for a CPU that retires many at once. */
+#define RVCPU_CSR_LOOKS 8
+
+/* What there is without perf. Returns RVCPU_MISSING_*. Called with interrupts off. */
+static noinline u8 rvcpu_without_pmu(enum rvcpu_kind kind, u8 missing, u64 *value)
+{
+#ifdef CONFIG_RISCV
+	unsigned long now, then;
+	unsigned int look;
+	bool readable;
+
+	if (missing != RVCPU_MISSING_NO_PMU && missing != RVCPU_MISSING_UNUSED)
+		return missing;
+	/* The SBI's PMU extension stops it when nobody counts, at any time: look each time. */
+	for (look = 0; look < RVCPU_CSR_LOOKS; look++) {
+		if (kind == RVCPU_KIND_CYCLE)
+			readable = rvcpu_csr_read("cycle", now);
+		else
+			readable = rvcpu_csr_read("instret", now);
+		if (!readable)
+			return RVCPU_MISSING_REFUSED;
+		if (look && now != then) {
+			*value = now;
+			return RVCPU_MISSING_NOT;
+		}
+		then = now;
+	}
+	return RVCPU_MISSING_STOPPED;
+#else
+	return missing;
+#endif
+}
+
+/* The PMU */
+
+#ifdef CONFIG_PERF_EVENTS
+
+/*
+ * Called with interrupts off. What perf_event_read_local() does, which modules are not given: while
+ * the event is on this CPU's PMU nothing but an interrupt can take it off.
+ */
+static __always_inline bool rvcpu_event_read(struct perf_event *event, int cpu, u64 *count)
+{
+	if (unlikely(READ_ONCE(event->oncpu) != cpu))
+		return false;
+	event->pmu->read(event);
+	*count = local64_read(&event->count);
+	return true;
+}
+
+static u64 rvcpu_event_last(struct perf_event *event)
+{
+	return local64_read(&event->count);
+}
+
+static bool rvcpu_event_on(struct perf_event *event, int cpu)
+{
+	return READ_ONCE(event->oncpu) == cpu;
+}
+
+static u8 rvcpu_missing(long error)
+{
+	switch (error) {
+	case -EBUSY:
+	case -EAGAIN:
+	case -ENOSPC:
+		return RVCPU_MISSING_TAKEN;
+	/* No PMU says that the event is its own; it does but has no such counter. */
+	case -ENOENT:
+	case -ENODEV:
+	case -ENXIO:
+	case -EOPNOTSUPP:
+	case -EINVAL:
+		return RVCPU_MISSING_NO_PMU;
+	default:
+		return RVCPU_MISSING_ERROR;
+	}
+}
+
+static void rvcpu_counter_start(struct rvcpu_counter *counter, enum rvcpu_kind kind, int cpu)
+{
+	static const u64 configs[RVCPU_KINDS] = {
+		[RVCPU_KIND_CYCLE] = PERF_COUNT_HW_CPU_CYCLES,
+		[RVCPU_KIND_INSTRET] = PERF_COUNT_HW_INSTRUCTIONS,
+	};
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_HARDWARE,
+		.config = configs[kind],
+		.size = sizeof(attr),
+		/* All the time or not at all: a count with gaps is no counter. */
+		.pinned = 1,
+	};
+	struct perf_event *event;
+
+	if (!pmu) {
+		counter->missing = RVCPU_MISSING_UNUSED;
+		return;
+	}
+	event = perf_event_create_kernel_counter(&attr, cpu, NULL, NULL, NULL);
+	if (IS_ERR(event)) {
+		counter->missing = rvcpu_missing(PTR_ERR(event));
+		return;
+	}
+	counter->missing = RVCPU_MISSING_TAKEN;
+	/* A snapshot on that CPU that sees the event sees what is in it. */
+	smp_store_release(&counter->event, event);
+}
+
+static void rvcpu_event_enable(struct perf_event *event)
+{
+	perf_event_enable(event);
+}
+
+static void rvcpu_event_release(struct perf_event *event)
+{
+	perf_event_release_kernel(event);
+}
+
+#else /* !CONFIG_PERF_EVENTS */
+
+static bool rvcpu_event_read(struct perf_event *event, int cpu, u64 *count)
+{
+	return false;
+}
+
+static u64 rvcpu_event_last(struct perf_event *event)
+{
+	return 0;
+}
+
+static bool rvcpu_event_on(struct perf_event *event, int cpu)
+{
+	return false;
+}
+
+static void rvcpu_counter_start(struct rvcpu_counter *counter, enum rvcpu_kind kind, int cpu)
+{
+	counter->missing = pmu ? RVCPU_MISSING_NO_PMU : RVCPU_MISSING_UNUSED;
+}
+
+static void rvcpu_event_enable(struct perf_event *event)
+{
+}
+
+static void rvcpu_event_release(struct perf_event *event)
+{
+}
+
+#endif /* CONFIG_PERF_EVENTS */
+
+/* Runs on the CPU that comes, before tasks do. */
+static int rvcpu_online(unsigned int cpu)
+{
+	struct rvcpu_cpu *rc = per_cpu_ptr(&rvcpu_cpus, cpu);
+	int kind;
+
+	for (kind = 0; kind < RVCPU_KINDS; kind++)
+		rvcpu_counter_start(&rc->counters[kind], kind, cpu);
+	WRITE_ONCE(rc->epoch, rc->epoch + 1);
+	return 0;
+}
+
+/* Runs on the CPU that goes, after the tasks. perf would leave a dead event behind. */
+static int rvcpu_offline(unsigned int cpu)
+{
+	struct rvcpu_cpu *rc = per_cpu_ptr(&rvcpu_cpus, cpu);
+	int kind;
+
+	for (kind = 0; kind < RVCPU_KINDS; kind++) {
+		struct rvcpu_counter *counter = &rc->counters[kind];
+		struct perf_event *event = counter->event;
+		unsigned long flags;
+		u64 count;
+
+		if (!event)
+			continue;
+		/* Snapshots for other CPUs' callers are interrupts of this one. */
+		local_irq_save(flags);
+		if (!rvcpu_event_read(event, cpu, &count))
+			count = rvcpu_event_last(event);
+		counter->base += count;
+		counter->event = NULL;
+		counter->missing = RVCPU_MISSING_OFFLINE;
+		local_irq_restore(flags);
+		rvcpu_event_release(event);
+	}
+	return 0;
+}
+
+/*
+ * Asks for the counters of a PMU that others had taken. A pinned event that once did not get one stays
+ * without until it is enabled again. Returns whether one was got. Called under cpus_read_lock().
+ */
+static bool rvcpu_retry(unsigned int cpu)
+{
+	struct rvcpu_cpu *rc = per_cpu_ptr(&rvcpu_cpus, cpu);
+	bool got = false;
+	int kind;
+
+	mutex_lock(&rvcpu_retry_lock);
+	if (rc->next_try && time_before(jiffies, rc->next_try))
+		goto out;
+	rc->next_try = (jiffies + RVCPU_RETRY) ?: 1;
+
+	for (kind = 0; kind < RVCPU_KINDS; kind++) {
+		struct rvcpu_counter *counter = &rc->counters[kind];
+
+		if (counter->missing != RVCPU_MISSING_TAKEN)
+			continue;
+		if (!counter->event)
+			rvcpu_counter_start(counter, kind, cpu);
+		else if (!rvcpu_event_on(counter->event, cpu))
+			rvcpu_event_enable(counter->event);
+		else
+			continue;
+		if (counter->event && rvcpu_event_on(counter->event, cpu))
+			got = true;
+	}
+	if (got)
+		WRITE_ONCE(rc->epoch, rc->epoch + 1);
+out:
+	mutex_unlock(&rvcpu_retry_lock);
+	return got;
+}
+
+/* Snapshots */
+
+/* Called with interrupts off. Returns RVCPU_MISSING_*, and sets the source when the counter is live. */
+static __always_inline u8 rvcpu_counter_read(const struct rvcpu_cpu *rc, enum rvcpu_kind kind,
+					     int cpu, u64 *value, u8 *source)
+{
+	const struct rvcpu_counter *counter = &rc->counters[kind];
+	struct perf_event *event = smp_load_acquire(&counter->event);
+	u8 missing = READ_ONCE(counter->missing);
+
+	if (likely(event)) {
+		u64 count;
+
+		if (likely(rvcpu_event_read(event, cpu, &count))) {
+			*value = counter->base + count;
+			*source = RVCPU_SOURCE_PERF;
+			return RVCPU_MISSING_NOT;
+		}
+		missing = RVCPU_MISSING_TAKEN;
+	} else {
+		missing = rvcpu_without_pmu(kind, missing, value);
+		if (!missing) {
+			*source = RVCPU_SOURCE_CSR;
+			return missing;
+		}
+	}
+	*value = RVCPU_ABSENT;
+	*source = RVCPU_SOURCE_NONE;
+	return missing;
+}
+
+/* Called with interrupts off. */
+static __always_inline void rvcpu_take(struct rvcpu_record *r)
+{
+	const struct rvcpu_cpu *rc = this_cpu_ptr(&rvcpu_cpus);
+	int cpu = smp_processor_id();
+	u32 live = RVCPU_TIME;
+
+	r->before_ns = ktime_get_ns();
+	r->time = rvcpu_time();
+	r->cycle_missing =
+		rvcpu_counter_read(rc, RVCPU_KIND_CYCLE, cpu, &r->cycle, &r->cycle_source);
+	r->instret_missing =
+		rvcpu_counter_read(rc, RVCPU_KIND_INSTRET, cpu, &r->instret, &r->instret_source);
+	r->after_ns = ktime_get_ns();
+
+	if (!r->cycle_missing)
+		live |= RVCPU_CYCLE;
+	if (!r->instret_missing)
+		live |= RVCPU_INSTRET;
+	r->cpu = cpu;
+	r->live = live;
+	r->time_source = RVCPU_TIME_SOURCE;
+	r->source_reserved = 0;
+	r->time_missing = RVCPU_MISSING_NOT;
+	r->missing_reserved = 0;
+	r->epoch = READ_ONCE(rc->epoch);
+	r->reserved = 0;
+}
+
+static void rvcpu_take_offline(struct rvcpu_record *r, unsigned int cpu)
+{
+	*r = (struct rvcpu_record){
+		.cpu = cpu,
+		.time_missing = RVCPU_MISSING_OFFLINE,
+		.cycle_missing = RVCPU_MISSING_OFFLINE,
+		.instret_missing = RVCPU_MISSING_OFFLINE,
+		.epoch = READ_ONCE(per_cpu(rvcpu_cpus, cpu).epoch),
+		.time = RVCPU_ABSENT,
+		.cycle = RVCPU_ABSENT,
+		.instret = RVCPU_ABSENT,
+	};
+}
+
+static bool rvcpu_taken(const struct rvcpu_record *r)
+{
+	return r->cycle_missing == RVCPU_MISSING_TAKEN || r->instret_missing == RVCPU_MISSING_TAKEN;
+}
+
+/* The first ABI. Returns 0, or -EOPNOTSUPP when there is nothing but the time. */
+static __always_inline int rvcpu_read_here(struct rvcpu_counters *c, bool *taken)
+{
+	const struct rvcpu_cpu *rc;
+	u8 cycle, instret, source;
+	unsigned long flags;
+	int cpu;
+
+	local_irq_save(flags);
+	rc = this_cpu_ptr(&rvcpu_cpus);
+	cpu = smp_processor_id();
+	c->time = rvcpu_time();
+	cycle = rvcpu_counter_read(rc, RVCPU_KIND_CYCLE, cpu, &c->cycle, &source);
+	instret = rvcpu_counter_read(rc, RVCPU_KIND_INSTRET, cpu, &c->instret, &source);
+	local_irq_restore(flags);
+
+	*taken = cycle == RVCPU_MISSING_TAKEN || instret == RVCPU_MISSING_TAKEN;
+	return cycle && instret ? -EOPNOTSUPP : 0;
+}
+
+/* Others had taken the PMU of this CPU, or of another one that we ran on just now. */
+static noinline int rvcpu_read_again(struct rvcpu_counters *c)
+{
+	bool taken;
+
+	cpus_read_lock();
+	rvcpu_retry(raw_smp_processor_id());
+	cpus_read_unlock();
+	return rvcpu_read_here(c, &taken);
+}
+
+static __always_inline int rvcpu_read_counters(struct rvcpu_counters *c)
+{
+	bool taken;
+	int ret = rvcpu_read_here(c, &taken);
+
+	return unlikely(taken) ? rvcpu_read_again(c) : ret;
+}
+
+/* The second ABI */
+
+/**
+ * struct rvcpu_request - what an RVCPU_SNAPSHOT asks for
+ * @s:		its argument
+ * @cpus:	those it asks for; not used with RVCPU_THIS_CPU
+ * @online:	those of them that are online
+ * @per_round:	records of each round
+ */
+struct rvcpu_request {
+	struct rvcpu_snapshot s;
+	cpumask_var_t cpus, online;
+	unsigned int per_round;
+};
+
+struct rvcpu_round {
+	const struct cpumask *cpus;
+	struct rvcpu_record *records;
+};
+
+/* Runs on each CPU asked for, with interrupts off. */
+static void rvcpu_take_one(void *info)
+{
+	const struct rvcpu_round *round = info;
+
+	rvcpu_take(&round->records[bitmap_weight(cpumask_bits(round->cpus), smp_processor_id())]);
+}
+
+/* Called under cpus_read_lock(). */
+static void rvcpu_take_round(const struct rvcpu_request *req, struct rvcpu_record *records)
+{
+	struct rvcpu_round round = { .cpus = req->cpus, .records = records };
+	unsigned int cpu, i = 0;
+
+	for_each_cpu(cpu, req->cpus)
+	{
+		if (!cpumask_test_cpu(cpu, req->online))
+			rvcpu_take_offline(&records[i], cpu);
+		i++;
+	}
+	on_each_cpu_mask(req->online, rvcpu_take_one, &round, true);
+}
+
+static void rvcpu_take_here(struct rvcpu_record *r)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	rvcpu_take(r);
+	local_irq_restore(flags);
+}
+
+/* Called under cpus_read_lock(). */
+static void rvcpu_take_rounds(const struct rvcpu_request *req, struct rvcpu_record *records)
+{
+	unsigned int round, i;
+	bool again;
+
+	for (round = 0; round < req->s.rounds; round++, records += req->per_round) {
+		bool tried = false;
+
+		do {
+			if (req->s.cpu == RVCPU_THIS_CPU)
+				rvcpu_take_here(records);
+			else
+				rvcpu_take_round(req, records);
+			again = false;
+			for (i = 0; i < req->per_round && !tried; i++) {
+				if (rvcpu_taken(&records[i]))
+					again |= rvcpu_retry(records[i].cpu);
+			}
+			tried = true;
+		} while (again);
+		cond_resched();
+	}
+}
+
+static int rvcpu_choose_set(struct rvcpu_request *req)
+{
+	u64 words[RVCPU_SET_SIZE_MAX / sizeof(u64)];
+	unsigned int n = req->s.set_size / sizeof(u64), i;
+
+	if (!n || req->s.set_size % sizeof(u64) || req->s.set_size > RVCPU_SET_SIZE_MAX)
+		return -EINVAL;
+	if (copy_from_user(words, u64_to_user_ptr(req->s.set), req->s.set_size))
+		return -EFAULT;
+	cpumask_clear(req->cpus);
+	for (i = 0; i < n * 64; i++) {
+		if (!(words[i / 64] >> i % 64 & 1))
+			continue;
+		if (i >= nr_cpu_ids || !cpu_possible(i))
+			return -ENXIO;
+		cpumask_set_cpu(i, req->cpus);
+	}
+	return cpumask_empty(req->cpus) ? -EINVAL : 0;
+}
+
+/* Fills in which CPUs. Called under cpus_read_lock(). */
+static int rvcpu_choose(struct rvcpu_request *req)
+{
+	const struct rvcpu_snapshot *s = &req->s;
+	int ret;
+
+	if (s->which != RVCPU_ONE && s->cpu)
+		return -EINVAL;
+	if (s->which != RVCPU_SET && (s->set || s->set_size))
+		return -EINVAL;
+
+	switch (s->which) {
+	case RVCPU_ONE:
+		if (s->cpu == RVCPU_THIS_CPU) {
+			req->per_round = 1;
+			return 0;
+		}
+		if (s->cpu >= nr_cpu_ids || !cpu_possible(s->cpu))
+			return -ENXIO;
+		cpumask_copy(req->cpus, cpumask_of(s->cpu));
+		break;
+	case RVCPU_SET:
+		ret = rvcpu_choose_set(req);
+		if (ret)
+			return ret;
+		break;
+	case RVCPU_ALL:
+		cpumask_copy(req->cpus, cpu_online_mask);
+		break;
+	default:
+		return -EINVAL;
+	}
+	cpumask_and(req->online, req->cpus, cpu_online_mask);
+	req->per_round = cpumask_weight(req->cpus);
+	return 0;
+}
+
+static int rvcpu_copy_records(const struct rvcpu_snapshot *s, const struct rvcpu_record *records,
+			      unsigned int n)
+{
+	u8 __user *to = u64_to_user_ptr(s->records);
+	unsigned int i;
+
+	if (s->record_size == sizeof(*records))
+		return copy_to_user(to, records, n * sizeof(*records)) ? -EFAULT : 0;
+	for (i = 0; i < n; i++, to += s->record_size) {
+		if (copy_to_user(to, &records[i], sizeof(*records)) ||
+		    clear_user(to + sizeof(*records), s->record_size - sizeof(*records)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* Called under cpus_read_lock(), after the argument was read and with room for CPU masks. */
+static int rvcpu_snapshot_locked(struct rvcpu_request *req, struct rvcpu_record **records,
+				 unsigned int *n)
+{
+	const struct rvcpu_snapshot *s = &req->s;
+	unsigned int i;
+	int ret;
+
+	if (!s->rounds || s->rounds > RVCPU_RECORDS_MAX || s->need & ~RVCPU_FIELDS ||
+	    s->record_size < RVCPU_RECORD_SIZE_VER0 || s->record_size % sizeof(u64))
+		return -EINVAL;
+	if (s->record_size > RVCPU_SIZE_MAX)
+		return -E2BIG;
+	ret = rvcpu_choose(req);
+	if (ret)
+		return ret;
+	*n = req->per_round * s->rounds;
+	if (!s->count)
+		return 0;
+	if (*n > RVCPU_RECORDS_MAX)
+		return -EMSGSIZE;
+	if (*n > s->count)
+		return -ENOSPC;
+
+	*records = kvcalloc(*n, sizeof(**records), GFP_KERNEL_ACCOUNT);
+	if (!*records)
+		return -ENOMEM;
+	rvcpu_take_rounds(req, *records);
+	for (i = 0; i < *n; i++) {
+		if (s->need & ~(*records)[i].live)
+			return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/* Any RVCPU_SNAPSHOT. */
+static noinline int rvcpu_snapshot(struct rvcpu_snapshot __user *arg)
+{
+	struct rvcpu_record *records = NULL;
+	struct rvcpu_request *req;
+	unsigned int n;
+	u32 size;
+	int ret;
+
+	if (get_user(size, &arg->size))
+		return -EFAULT;
+	if (size < RVCPU_SNAPSHOT_SIZE_VER0)
+		return -EINVAL;
+	if (size > RVCPU_SIZE_MAX)
+		return -E2BIG;
+	req = kzalloc(sizeof(*req), GFP_KERNEL_ACCOUNT);
+	if (!req)
+		return -ENOMEM;
+	ret = copy_struct_from_user(&req->s, sizeof(req->s), arg, size);
+	if (ret)
+		goto out_free;
+	ret = -ENOMEM;
+	if (!zalloc_cpumask_var(&req->cpus, GFP_KERNEL_ACCOUNT))
+		goto out_free;
+	if (!zalloc_cpumask_var(&req->online, GFP_KERNEL_ACCOUNT))
+		goto out_cpus;
+
+	cpus_read_lock();
+	ret = rvcpu_snapshot_locked(req, &records, &n);
+	cpus_read_unlock();
+
+	if (!ret && records)
+		ret = rvcpu_copy_records(&req->s, records, n);
+	if (!ret && n != req->s.count && put_user(n, &arg->count))
+		ret = -EFAULT;
+	kvfree(records);
+	free_cpumask_var(req->online);
+out_cpus:
+	free_cpumask_var(req->cpus);
+out_free:
+	kfree(req);
+	return ret;
+}
+
+/*
+ * The RVCPU_SNAPSHOT that is made by the million: one record of the CPU that the caller runs on. Such a
+ * call needs neither an interrupt to another CPU nor the lock against hotplug. Whatever else it is,
+ * mistakes included, the other function looks at.
+ */
+static long rvcpu_ioctl_snapshot(struct rvcpu_snapshot __user *arg)
+{
+	struct rvcpu_snapshot s;
+	struct rvcpu_record r;
+	unsigned long flags;
+
+	if (copy_from_user(&s, arg, sizeof(s)))
+		return -EFAULT;
+	if (s.size != sizeof(s) || s.which != RVCPU_ONE || s.rounds != 1 || s.count != 1 ||
+	    s.record_size != sizeof(r) || s.set_size || s.set)
+		return rvcpu_snapshot(arg);
+
+	local_irq_save(flags);
+	if (s.cpu != RVCPU_THIS_CPU && s.cpu != smp_processor_id()) {
+		local_irq_restore(flags);
+		return rvcpu_snapshot(arg);
+	}
+	rvcpu_take(&r);
+	local_irq_restore(flags);
+
+	if (unlikely(s.need & ~r.live || rvcpu_taken(&r)))
+		return rvcpu_snapshot(arg);
+	if (copy_to_user(u64_to_user_ptr(s.records), &r, sizeof(r)))
+		return -EFAULT;
+	return 0;
+}
+
+static long rvcpu_ioctl_read(struct rvcpu_counters __user *arg)
+{
+	struct rvcpu_counters c;
+	int ret;
+
+	ret = rvcpu_read_counters(&c);
+	if (ret)
+		return ret;
+	return copy_to_user(arg, &c, sizeof(c)) ? -EFAULT : 0;
+}
+
+static long rvcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	void __user *argp = (void __user *)arg;
+
+	switch (cmd) {
+	case RVCPU_READ:
+		return rvcpu_ioctl_read(argp);
+	case RVCPU_SNAPSHOT:
+		return rvcpu_ioctl_snapshot(argp);
+	default:
+		return -ENOTTY;
+	}
+}
+
+/* The file */
+
+static ssize_t rvcpu_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct rvcpu_open *open = iocb->ki_filp->private_data;
+	size_t left, done;
+
+	if (!iov_iter_count(to) || iocb->ki_pos >= sizeof(open->first))
+		return 0;
+	if (open->error)
+		return open->error;
+	left = sizeof(open->first) - iocb->ki_pos;
+	done = copy_to_iter((u8 *)&open->first + iocb->ki_pos, min(left, iov_iter_count(to)), to);
+	if (!done)
+		return -EFAULT;
+	iocb->ki_pos += done;
+	return done;
+}
+
+static loff_t rvcpu_llseek(struct file *file, loff_t offset, int whence)
+{
+	/* A position past the end is one, as in a file: there is nothing to read there. */
+	return generic_file_llseek_size(file, offset, whence, OFFSET_MAX,
+					sizeof(struct rvcpu_counters));
+}
+
+static int rvcpu_open(struct inode *inode, struct file *file)
+{
+	struct rvcpu_open *open;
+
+	open = kzalloc(sizeof(*open), GFP_KERNEL_ACCOUNT);
+	if (!open)
+		return -ENOMEM;
+	/* Not a failure of open: the second ABI works without counters. */
+	open->error = rvcpu_read_counters(&open->first);
+	file->private_data = open;
+	/* Nothing here waits. */
+	file->f_mode |= FMODE_NOWAIT;
+	return 0;
+}
+
+static int rvcpu_release(struct inode *inode, struct file *file)
+{
+	kfree(file->private_data);
+	return 0;
+}
+
+/* copy_splice_read() took the place of the generic one in 6.5. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#define rvcpu_splice_read copy_splice_read
+#else
+#define rvcpu_splice_read generic_file_splice_read
+#endif
+
+static const struct file_operations rvcpu_fops = {
+	.owner = THIS_MODULE,
+	.open = rvcpu_open,
+	.release = rvcpu_release,
+	.read_iter = rvcpu_read_iter,
+	.splice_read = rvcpu_splice_read,
+	.llseek = rvcpu_llseek,
+	.unlocked_ioctl = rvcpu_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};
+
+static struct miscdevice rvcpu_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = KBUILD_MODNAME,
+	.fops = &rvcpu_fops,
+};
+
+/* For the log: how a counter is read on the CPU that loads the module. */
+static const char *rvcpu_describe(u8 missing, u8 source)
+{
+	static const char *const names[] = {
+		[RVCPU_MISSING_NO_PMU] = "not there",
+		[RVCPU_MISSING_TAKEN] = "taken by others",
+		[RVCPU_MISSING_STOPPED] = "stopped by the firmware",
+		[RVCPU_MISSING_REFUSED] = "refused by the firmware",
+		[RVCPU_MISSING_UNUSED] = "not asked for",
+		[RVCPU_MISSING_OFFLINE] = "offline",
+		[RVCPU_MISSING_ERROR] = "failed",
+	};
+
+	if (missing)
+		return names[missing];
+	return source == RVCPU_SOURCE_PERF ? "perf" : "CSR";
+}
+
+static int __init rvcpu_init(void)
+{
+	struct rvcpu_record r;
+	int ret;
+
+	/* A misc device takes mode 0 for "not given". */
+	if (!mode || mode & ~0666) {
+		pr_err("mode %#o: expected read and write permissions, 01 to 0666\n", mode);
+		return -EINVAL;
+	}
+	if (pmu > 1) {
+		pr_err("pmu %u: expected 0 or 1\n", pmu);
+		return -EINVAL;
+	}
+
+	ret = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "misc/rvcpu:online", rvcpu_online,
+				rvcpu_offline);
+	if (ret < 0) {
+		pr_err("cannot follow CPUs that come and go: %d\n", ret);
+		return ret;
+	}
+	rvcpu_hotplug = ret;
+
+	rvcpu_misc.mode = mode;
+	ret = misc_register(&rvcpu_misc);
+	if (ret) {
+		pr_err("cannot register the device: %d\n", ret);
+		goto err_hotplug;
+	}
+	rvcpu_take_here(&r);
+	pr_info("time: " RVCPU_TIME_NAME ", cycle: %s, instret: %s, at /dev/%s\n",
+		rvcpu_describe(r.cycle_missing, r.cycle_source),
+		rvcpu_describe(r.instret_missing, r.instret_source), rvcpu_misc.name);
+	return 0;
+
+err_hotplug:
+	cpuhp_remove_state(rvcpu_hotplug);
+	return ret;
+}
+
+static void __exit rvcpu_exit(void)
+{
+	misc_deregister(&rvcpu_misc);
+	cpuhp_remove_state(rvcpu_hotplug);
+	pr_info("removed\n");
+}
+
+module_init(rvcpu_init);
+module_exit(rvcpu_exit);
+
+MODULE_DESCRIPTION("Snapshots of a CPU's time, cycle and instruction counters");
+MODULE_AUTHOR("The cdevlab authors");
+MODULE_LICENSE("GPL");
