@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What reads and writes of the memory cost, beside those of a file on tmpfs.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "exact.h"
+#include "mymem.h"
+
+/* The lengths of the published measurements. */
+#define LENGTHS(X) X(1) X(64) X(1024) X(65536) X(524288)
+#define LENGTH_MAX 524288
+
+#define TMPFS_DIR  "/tmp/bench_mymem"
+#define TMPFS_FILE TMPFS_DIR "/file"
+
+static unsigned char buffer[LENGTH_MAX], expected[LENGTH_MAX];
+static int fd = -1;
+static bool mounted;
+
+static void fill(unsigned char *to, unsigned int seed)
+{
+	size_t i;
+
+	for (i = 0; i < LENGTH_MAX; i++)
+		to[i] = (i * 7 + (i >> 8) * 31 + seed) | 1;
+}
+
+/* The file or device is full of one pattern, the buffer of another one. */
+static int prepare(void)
+{
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	fill(buffer, 1);
+	n = pwrite(fd, buffer, LENGTH_MAX, 0);
+	if (n < 0)
+		return -errno;
+	if (n < LENGTH_MAX)
+		return -EOPNOTSUPP;
+	fill(expected, 1);
+	fill(buffer, 100);
+	return 0;
+}
+
+static int open_device(const char *node)
+{
+	fd = open(node, O_RDWR | O_CLOEXEC);
+	return prepare();
+}
+
+static int open_tmpfs(const char *node)
+{
+	(void)node;
+	if (mkdir(TMPFS_DIR, 0700) && errno != EEXIST)
+		return -errno;
+	if (mount("tmpfs", TMPFS_DIR, "tmpfs", 0, NULL))
+		return -errno;
+	mounted = true;
+	fd = open(TMPFS_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	return prepare();
+}
+
+static void close_all(void)
+{
+	if (fd >= 0)
+		close(fd);
+	fd = -1;
+	if (mounted) {
+		umount(TMPFS_DIR);
+		rmdir(TMPFS_DIR);
+	}
+	mounted = false;
+}
+
+/* After reads the buffer begins with what was in the file; after writes the file with the buffer. */
+static int check_read(size_t len)
+{
+	if (memcmp(buffer, expected, len) || (len < LENGTH_MAX && buffer[len] == expected[len]))
+		return -EIO;
+	return 0;
+}
+
+static int check_write(size_t len)
+{
+	if (pread(fd, expected, LENGTH_MAX, 0) != LENGTH_MAX)
+		return -EIO;
+	return check_read(len);
+}
+
+#define RUN(len)                                   \
+	static void run_pread_##len(void)          \
+	{                                          \
+		(void)!pread(fd, buffer, len, 0);  \
+	}                                          \
+	static void run_pwrite_##len(void)         \
+	{                                          \
+		(void)!pwrite(fd, buffer, len, 0); \
+	}                                          \
+	static int check_read_##len(void)          \
+	{                                          \
+		return check_read(len);            \
+	}                                          \
+	static int check_write_##len(void)         \
+	{                                          \
+		return check_write(len);           \
+	}
+LENGTHS(RUN)
+
+#define OP(text, len, how, opener, verify) \
+	{ .name = text,                    \
+	  .open = opener,                  \
+	  .run = run_##how##_##len,        \
+	  .check = verify##_##len,         \
+	  .close = close_all },
+#define DEVICE_READ(len)  OP("pread " #len, len, pread, open_device, check_read)
+#define DEVICE_WRITE(len) OP("pwrite " #len, len, pwrite, open_device, check_write)
+#define TMPFS_READ(len)	  OP("tmpfs pread " #len, len, pread, open_tmpfs, check_read)
+#define TMPFS_WRITE(len)  OP("tmpfs pwrite " #len, len, pwrite, open_tmpfs, check_write)
+
+/* clang-format off */
+static const struct exact_op ops[] = {
+	LENGTHS(DEVICE_READ)
+	LENGTHS(DEVICE_WRITE)
+	LENGTHS(TMPFS_READ)
+	LENGTHS(TMPFS_WRITE)
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+	/* The same room's mymem_test has a benchmark of its own, and no node. */
+	if (getenv("CDEVLAB_MODULE") && strcmp(getenv("CDEVLAB_MODULE"), "mymem"))
+		return 77;
+	return exact_main(argc, argv, ops, sizeof(ops) / sizeof(ops[0]));
+}

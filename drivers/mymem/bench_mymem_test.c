@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a call of mymem's in-kernel interface costs: one call from inside an ioctl of mymem_test,
+ * above the same ioctl without the call.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "exact.h"
+#include "mymem_test.h"
+
+#define CALL_NODE "/sys/kernel/debug/" MYMEM_TEST_DIR "/" MYMEM_TEST_CALL
+
+/* The lengths of the published measurements. */
+#define LENGTHS(X) X(1) X(64) X(1024) X(65536) X(524288)
+
+static struct mymem_test_repeat call;
+static int fd = -1;
+static long result;
+
+static int open_call(const char *node, unsigned int operation, unsigned int length,
+		     unsigned int repeat)
+{
+	call = (struct mymem_test_repeat){ operation, length, repeat, 0 };
+	result = -1;
+	fd = open(node, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	/* The memory is smaller than that. */
+	if (ioctl(fd, MYMEM_TEST_REPEAT, &call) < (int)(repeat ? length : 0))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static void run_call(void)
+{
+	result = ioctl(fd, MYMEM_TEST_REPEAT, &call);
+}
+
+static int check_call(void)
+{
+	return result == (call.repeat ? (long)call.length : 0) ? 0 : -EIO;
+}
+
+static void close_call(void)
+{
+	if (fd >= 0)
+		close(fd);
+	fd = -1;
+}
+
+#define OPENER(name, operation, length, repeat)                    \
+	static int open_##name(const char *node)                   \
+	{                                                          \
+		return open_call(node, operation, length, repeat); \
+	}
+#define OPENERS(len)                                   \
+	OPENER(read_##len, MYMEM_TEST_OP_READ, len, 1) \
+	OPENER(write_##len, MYMEM_TEST_OP_WRITE, len, 1)
+LENGTHS(OPENERS)
+OPENER(no_read, MYMEM_TEST_OP_READ, 1, 0)
+OPENER(no_write, MYMEM_TEST_OP_WRITE, 1, 0)
+OPENER(no_add, MYMEM_TEST_OP_ADD, 0, 0)
+OPENER(add, MYMEM_TEST_OP_ADD, 0, 1)
+
+/* The floors are the same calls, none times. */
+#define OP(text, opener, under)  \
+	{ .name = text,          \
+	  .floor = under,        \
+	  .open = open_##opener, \
+	  .run = run_call,       \
+	  .check = check_call,   \
+	  .close = close_call },
+#define READ_OP(len)  OP("in-kernel read " #len, read_##len, "no read")
+#define WRITE_OP(len) OP("in-kernel write " #len, write_##len, "no write")
+
+/* clang-format off */
+static const struct exact_op ops[] = {
+	OP("no read", no_read, "enotty")
+	OP("no write", no_write, "enotty")
+	OP("no fetch_add", no_add, "enotty")
+	LENGTHS(READ_OP)
+	LENGTHS(WRITE_OP)
+	OP("in-kernel fetch_add", add, "no fetch_add")
+};
+/* clang-format on */
+
+int main(int argc, char **argv)
+{
+	/* The module has no node in /dev. */
+	setenv("CDEVLAB_NODE", CALL_NODE, 0);
+	return exact_main(argc, argv, ops, sizeof(ops) / sizeof(ops[0]));
+}
