@@ -1081,3 +1081,101 @@ TEST(vgpioctl_watch_says_that_a_build_has_no_events)
 		SKIP("this build has an event queue");
 	expect_client("watch -n 1", 1, "");
 }
+
+/* The module */
+
+/* It says what is wrong in one line, which names the parameter and its value. */
+static void expect_refused(const char *params, const char *says)
+{
+	char message[200];
+	unsigned int before;
+	int ret;
+
+	snprintf(message, sizeof(message), "%s: %s", test_module(), says);
+	before = log_count(message);
+	ret = module_load(test_module(), params);
+	if (ret != -EINVAL || log_count(message) != before + 1)
+		test_fail(__FILE__, __LINE__, "%s: %s, and \"%s\" logged %u times", params,
+			  ret ? errno_name(-ret) : "loaded", message, log_count(message) - before);
+	if (!ret)
+		module_unload(test_module());
+}
+
+/* Loaded, with the parameters of driver.ini: there are none. */
+static void leave_as_found(void)
+{
+	ASSERT_EQ(module_load(test_module(), ""), 0);
+}
+
+TEST(a_mode_that_is_not_read_and_write_permissions_is_refused_with_one_message)
+{
+	ASSERT_EQ(module_unload(test_module()), 0);
+	expect_refused("mode=0", "mode 0: expected read and write permissions, 02 to 0666");
+	expect_refused("mode=01", "mode 01: expected");
+	expect_refused("mode=0777", "mode 0777: expected");
+	expect_refused("mode=01666", "mode 01666: expected");
+	expect_refused("mode=4294967295", "mode 037777777777: expected");
+	EXPECT_EQ(module_load(test_module(), "mode=-1"), -EINVAL);
+	EXPECT_EQ(module_load(test_module(), "mode=rw"), -EINVAL);
+	leave_as_found();
+}
+
+TEST(a_mode_in_range_is_the_nodes)
+{
+	static const unsigned int modes[] = { 02, 0640, VGPIO_MODE_DEFAULT };
+	struct stat st;
+	char params[32];
+	unsigned int i;
+
+	ASSERT_EQ(module_unload(test_module()), 0);
+	for (i = 0; i < 3; i++) {
+		snprintf(params, sizeof(params), "mode=%#o", modes[i]);
+		ASSERT_EQ(module_load(test_module(), params), 0);
+		SAFE(stat(test_node(), &st));
+		EXPECT_EQ(st.st_mode & 07777, modes[i]);
+		ASSERT_EQ(module_unload(test_module()), 0);
+	}
+	leave_as_found();
+	SAFE(stat(test_node(), &st));
+	EXPECT_EQ(st.st_mode & 07777, VGPIO_MODE_DEFAULT);
+}
+
+TEST(a_ring_that_is_no_power_of_two_from_16_to_4096_is_refused_with_one_message)
+{
+	need_queue();
+	ASSERT_EQ(module_unload(test_module()), 0);
+	expect_refused("ring=0", "ring 0: expected a power of two from 16 to 4096");
+	expect_refused("ring=8", "ring 8: expected");
+	expect_refused("ring=17", "ring 17: expected");
+	expect_refused("ring=8192", "ring 8192: expected");
+	expect_refused("ring=2147483648", "ring 2147483648: expected");
+	EXPECT_EQ(module_load(test_module(), "ring=-16"), -EINVAL);
+	EXPECT_EQ(module_load(test_module(), "ring=16k"), -EINVAL);
+	leave_as_found();
+}
+
+TEST(a_ring_in_range_is_what_is_kept_for_readers)
+{
+	static const unsigned int rings[] = { VGPIO_RING_MIN, VGPIO_RING_MAX, VGPIO_RING_DEFAULT };
+	struct vgpio_event event;
+	char params[32];
+	unsigned int i;
+	int reader, fd;
+
+	need_queue();
+	ASSERT_EQ(module_unload(test_module()), 0);
+	for (i = 0; i < 3; i++) {
+		snprintf(params, sizeof(params), "ring=%u", rings[i]);
+		ASSERT_EQ(module_load(test_module(), params), 0);
+		EXPECT_EQ(get_info().ring, rings[i]);
+		reader = open_node(O_RDONLY | O_NONBLOCK);
+		fd = open_node(O_WRONLY);
+		toggle(fd, 0, rings[i] + 3);
+		EXPECT_EQ(read_events(reader, &event, 1), 1);
+		EXPECT_EQ(event.missed, 3);
+		close(reader);
+		close(fd);
+		ASSERT_EQ(module_unload(test_module()), 0);
+	}
+	leave_as_found();
+}
