@@ -5,7 +5,10 @@
 
 #include "bench.h"
 #include "cmd.h"
+#include "matrix.h"
 #include "results.h"
+
+#define FAILURES_MOST 5
 
 static const char help[] =
 	"usage: cdevlab run [OPTION]... [DRIVER|DIR]...\n"
@@ -72,65 +75,44 @@ static void print_module(FILE *out, const struct ktap *m, size_t width)
 			     "SKIP");
 }
 
-/* The first failures in words: what a person looks for. */
-static void print_failures(FILE *out, const struct ktap *t, const char *path, int *left)
+static void print_kernel(FILE *out, const struct ktap *kernel, const char *accel)
 {
-	_cleanup_free_ char *here = *path ? xasprintf("%s/%s", path, t->name) : xstrdup(t->name);
+	const char *blank = strchr(kernel->name, ' ');
+	size_t width = 12;
 
-	if (t->n) {
-		for (size_t i = 0; i < t->n; i++)
-			print_failures(out, t->children[i], t->parent ? here : "", left);
-		return;
-	}
-	if (t->result != KTAP_FAIL && t->result != KTAP_TIMEOUT && t->result != KTAP_CRASHED)
-		return;
-	if ((*left)-- <= 0)
-		return;
-	fprintf(out, "  %s: %s%s%s\n", ktap_result_name(t->result), here, t->reason ? ": " : "",
-		t->reason ?: "");
-	for (size_t i = 0; i < t->notes.n && i < 12; i++)
-		fprintf(out, "      %s\n", t->notes.v[i]);
+	for (size_t d = 0; d < kernel->n; d++)
+		for (size_t m = 0; m < kernel->children[d]->n; m++) {
+			size_t n = strlen(kernel->children[d]->children[m]->name);
+
+			width = n > width ? n : width;
+		}
+	fprintf(out, "Linux %s, %s\n", blank ? blank + 1 : kernel->name,
+		accel && !strcmp(accel, "kvm") ? "KVM" : "emulated");
+	fprintf(out, "  %-*s  %-20s %-20s %s\n", (int)width, "module", "conformance", "own tests",
+		"verdict");
+	for (size_t d = 0; d < kernel->n; d++)
+		for (size_t m = 0; m < kernel->children[d]->n; m++)
+			print_module(out, kernel->children[d]->children[m], width);
 }
 
 static void print_summary(FILE *out, const struct test_run *t, const struct bench *b)
 {
 	struct ktap_counts c = ktap_count(t->root);
-	size_t width = 12;
-	int left = 5;
+	struct matrix *m = matrix_new(t->root);
 
-	for (size_t k = 0; k < t->root->n; k++) {
-		const struct ktap *kernel = t->root->children[k];
-
-		for (size_t d = 0; d < kernel->n; d++)
-			for (size_t m = 0; m < kernel->children[d]->n; m++) {
-				size_t n = strlen(kernel->children[d]->children[m]->name);
-
-				width = n > width ? n : width;
-			}
-	}
-	for (size_t k = 0; k < t->root->n; k++) {
-		const struct ktap *kernel = t->root->children[k];
-
-		if (!kernel->n)
-			continue; /* a failure of the figures, below */
-		fprintf(out, "%sLinux %s, %s\n", k ? "\n" : "", strchr(kernel->name, ' ') + 1,
-			t->accel && !strcmp(t->accel, "kvm") ? "KVM" : "emulated");
-		fprintf(out, "  %-*s  %-20s %-20s %s\n", (int)width, "module", "conformance",
-			"own tests", "verdict");
-		for (size_t d = 0; d < kernel->n; d++)
-			for (size_t m = 0; m < kernel->children[d]->n; m++)
-				print_module(out, kernel->children[d]->children[m], width);
-	}
+	if (m->n == 1)
+		print_kernel(out, t->root->children[0], t->accel);
+	else
+		matrix_print(out, m, "");
+	matrix_free(m);
 	if (b->exact_ran || b->wall_ran) {
 		if (b->n)
 			fputc('\n', out);
 		bench_print(out, b);
 	}
 	if (c.failed + c.timeout + c.crashed) {
-		fputs("\nWhat failed:\n", out);
-		print_failures(out, t->root, "", &left);
-		if (left < 0)
-			fprintf(out, "  and %d more, in the results\n", -left);
+		fputc('\n', out);
+		matrix_print_failures(out, t->root, "", true, FAILURES_MOST);
 	}
 	fprintf(out, "\n%zu passed, %zu failed, %zu skipped", c.passed,
 		c.failed + c.timeout + c.crashed, c.skipped);
@@ -144,15 +126,19 @@ static void print_summary(FILE *out, const struct test_run *t, const struct benc
 static json_t *record(const struct test_run *t, const struct bench *b, char **argv, double seconds)
 {
 	_cleanup_free_ char *command = shell_join(argv), *now = utc_now();
-	json_t *inputs = json_array();
+	struct matrix *m = matrix_new(t->root);
+	json_t *inputs = json_array(), *j;
 
 	for (size_t i = 0; i < t->n_kernels * t->n_drivers; i++)
 		if (t->built[i].n)
 			json_array_append_new(inputs, results_inputs(&t->k[i / t->n_drivers],
 								     &t->built[i]));
-	return json_pack("{s:s, s:s, s:f, s:i, s:s?, s:o, s:o, s:o}", "command", command, "ended",
-			 now, "seconds", seconds, "exit", (int)test_exit(t), "accel", t->accel,
-			 "inputs", inputs, "tests", ktap_json(t->root), "bench", bench_json(b));
+	j = json_pack("{s:s, s:s, s:f, s:i, s:s?, s:o, s:o, s:o, s:o}", "command", command, "ended",
+		      now, "seconds", seconds, "exit", (int)test_exit(t), "accel", t->accel,
+		      "inputs", inputs, "tests", ktap_json(t->root), "matrix", matrix_json(m),
+		      "bench", bench_json(b));
+	matrix_free(m);
+	return j;
 }
 
 static enum lab_exit write_results(struct results *r, const struct test_run *t,

@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "matrix.h"
 #include "results.h"
 #include "test.h"
+
+#define FAILURES_MOST 20
 
 static const char help[] =
 	"usage: cdevlab test [OPTION]... [DRIVER|DIR]...\n"
@@ -14,6 +17,17 @@ static const char help[] =
 	"      --only MODULE[/JOB[/CASE]]  one module, one of its programs, one case\n"
 	"      --junit FILE                the results as JUnit XML as well\n"
 	"      --json FILE                 the results as JSON as well\n";
+
+/* At the end, where a person looks; as diagnostic lines, so that it is KTAP still. */
+static void print_matrix(const struct ktap *root)
+{
+	struct matrix *m = matrix_new(root);
+
+	puts("#");
+	matrix_print(stdout, m, "# ");
+	matrix_print_failures(stdout, root, "# ", false, FAILURES_MOST);
+	matrix_free(m);
+}
 
 int cmd_test(int argc, char **argv)
 {
@@ -34,6 +48,8 @@ int cmd_test(int argc, char **argv)
 		ret = test_boot(&t);
 	if (!ret && !lab_options.dry_run) {
 		ktap_print(stdout, t.root);
+		if (t.root->n > 1)
+			print_matrix(t.root);
 		if (a.junit)
 			ret = results_write_junit(a.junit, t.root);
 		if (!ret && a.json)

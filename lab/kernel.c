@@ -67,6 +67,7 @@ static enum lab_exit unknown_source(const char *spec)
 	buf_puts(&b, "known are ");
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
 		buf_printf(&b, "%s%s", i ? ", " : "", sources[i]->help);
+	buf_puts(&b, "; all for all of Debian's");
 	lab_fail(LAB_USAGE, b.s, "unknown kernel '%s'", spec);
 	buf_free(&b);
 	return LAB_USAGE;
@@ -102,6 +103,120 @@ enum lab_exit kernel_get(const char *spec, bool update, struct kernel *k)
 		return ret;
 	}
 	return unknown_source(spec);
+}
+
+void kernel_all(struct strv *names)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		if (sources[i]->all)
+			sources[i]->all(names);
+}
+
+/* One kernel can be written in two ways: debian:trixie is debian:trixie/amd64 on a PC. */
+static char *canonical(const char *spec)
+{
+	bool whole = !str_starts(spec, kernel_source_debian.prefix) || strchr(spec, '/') ||
+		     strlen(spec) == strlen(kernel_source_debian.prefix);
+
+	return whole || !arch_host() ? xstrdup(spec) : xasprintf("%s/%s", spec, arch_host()->name);
+}
+
+static void expand_one(const char *spec, bool is_any, struct strv *names, bool **any)
+{
+	char *name = canonical(spec);
+
+	for (size_t i = 0; i < names->n; i++) {
+		if (strcmp(names->v[i], name))
+			continue;
+		(*any)[i] &= is_any;
+		free(name);
+		return;
+	}
+	strv_take(names, name);
+	*any = xrealloc(*any, names->n, sizeof(**any));
+	(*any)[names->n - 1] = is_any;
+}
+
+void kernel_expand(const struct strv *specs, const struct strv *all, struct strv *names, bool **any)
+{
+	*any = NULL;
+	for (size_t i = 0; i < specs->n; i++) {
+		if (strcmp(specs->v[i], "all")) {
+			expand_one(specs->v[i], false, names, any);
+			continue;
+		}
+		for (size_t k = 0; k < all->n; k++)
+			expand_one(all->v[k], true, names, any);
+	}
+}
+
+char *kernel_series(const char *release)
+{
+	size_t n = strspn(release, "0123456789");
+
+	if (release[n] == '.')
+		n += 1 + strspn(release + n + 1, "0123456789");
+	return xstrndup(release, n);
+}
+
+bool kernel_has_series(const struct kernel *have, size_t n, const char *name, const char *release)
+{
+	_cleanup_free_ char *series = kernel_series(release);
+	const char *arch = strrchr(name, '/');
+
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *other = kernel_series(have[i].release);
+		const char *its = strrchr(have[i].name, '/');
+
+		if (!strcmp(other, series) && its && arch && !strcmp(its, arch))
+			return true;
+	}
+	return false;
+}
+
+static const struct kernel_source *source_of_all(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		if (sources[i]->all && str_starts(name, sources[i]->prefix))
+			return sources[i];
+	return NULL;
+}
+
+enum lab_exit kernel_get_any(const char *name, const struct kernel *have, size_t n,
+			     struct kernel *k, char **why)
+{
+	const struct kernel_source *s = source_of_all(name);
+	const char *rest = name + strlen(s->prefix);
+	_cleanup_free_ char *release = NULL;
+	bool no_arch = false, known;
+	enum lab_exit ret = LAB_OK;
+
+	*why = NULL;
+	known = s->absent(rest, why, &no_arch);
+	if (!known) {
+		lab_keep_failure(why);
+		ret = s->offer(rest, &release);
+		if (!ret && release && kernel_has_series(have, n, name, release))
+			ret = LAB_SKIPPED;
+		else if (!ret)
+			ret = kernel_get(name, false, k);
+		lab_keep_failure(NULL);
+		if (!ret || ret == LAB_INTERRUPTED)
+			return ret;
+		if (ret != LAB_SKIPPED) {
+			_cleanup_free_ char *again = NULL;
+
+			/* what was found out just now */
+			s->absent(rest, &again, &no_arch);
+		}
+	}
+	if (no_arch) {
+		free(*why);
+		*why = NULL;
+	} else if (ret != LAB_SKIPPED && !*why) {
+		*why = xstrdup("it cannot be had");
+	}
+	return LAB_SKIPPED;
 }
 
 void kernel_free(struct kernel *k)

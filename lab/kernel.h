@@ -39,6 +39,26 @@ struct kernel {
  */
 enum lab_exit kernel_get(const char *spec, bool update, struct kernel *k);
 void kernel_free(struct kernel *k);
+/* Names of all kernels that "all" stands for: what the sources know, not what they have today. */
+void kernel_all(struct strv *names);
+/**
+ * kernel_expand() - what was asked for, as names, each once
+ * @specs:	as on the command line; "all" among them stands for @all
+ * @any:	set to an array as long as names: those that were not named themselves, which need not be there
+ */
+void kernel_expand(const struct strv *specs, const struct strv *all, struct strv *names,
+		   bool **any);
+/**
+ * kernel_get_any() - gets one of "all", which need not be there
+ * @have:	those that were got before
+ * @why:	without it: the reason, a new string; NULL where there is nothing to tell, since the suite never
+ *		had that architecture, or is testing and has nothing that @have does not
+ * Return: LAB_OK and *k; LAB_SKIPPED and *why; LAB_INTERRUPTED.
+ */
+enum lab_exit kernel_get_any(const char *name, const struct kernel *have, size_t n,
+			     struct kernel *k, char **why);
+/* The kernel's series, "6.12" of 6.12.117+deb13-amd64; a new string. */
+char *kernel_series(const char *release);
 /* The canonical name of the default kernel, or NULL. */
 char *kernel_default_name(void);
 /* Prints what is known, what is fetched, and where; for `cdevlab kernel list`. */
@@ -53,6 +73,11 @@ struct kernel_source {
 	enum lab_exit (*get)(const char *rest, bool update, struct kernel *k);
 	enum lab_exit (*list)(
 		json_t *rows); /* appends objects {name, release, version, state, path}; may be NULL */
+	void (*all)(struct strv *names); /* may be NULL, and so the next two */
+	/* Whether it is remembered that there is no such kernel. */
+	bool (*absent)(const char *rest, char **why, bool *no_arch);
+	/* The release that there is, where it may be none of interest; else NULL. */
+	enum lab_exit (*offer)(const char *rest, char **release);
 };
 extern const struct kernel_source kernel_source_debian, kernel_source_dir, kernel_source_host;
 

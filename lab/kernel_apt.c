@@ -18,9 +18,12 @@
 #define DEFAULT_SECURITY "http://deb.debian.org/debian-security"
 
 static const struct suite suites[] = {
-	{ "bookworm", NULL, true, true }, { "bookworm-backports", "bookworm", true, true },
-	{ "trixie", NULL, true, true },	  { "trixie-backports", "trixie", true, true },
-	{ "forky", NULL, false, false },  { "sid", NULL, false, false },
+	{ .name = "bookworm", .security = true, .updates = true },
+	{ .name = "bookworm-backports", .base = "bookworm", .security = true, .updates = true },
+	{ .name = "trixie", .security = true, .updates = true },
+	{ .name = "trixie-backports", .base = "trixie", .security = true, .updates = true },
+	{ .name = "forky", .testing = true },
+	{ .name = "sid" },
 };
 
 const struct suite *suite_at(size_t i)
@@ -446,6 +449,7 @@ void apt_root_free(struct apt_root *root)
 {
 	temp_dir_done(root->dir);
 	free(root->conf);
+	free(root->absent);
 	free(root->env[0]);
 	free(root->env[1]);
 	*root = (struct apt_root){};
@@ -535,7 +539,7 @@ static bool out_of_step(const struct proc *p, struct strv *lists)
 	return only && lists->n;
 }
 
-static enum lab_exit apt_update(const struct apt_root *root, const struct suite *suite)
+static enum lab_exit apt_update(struct apt_root *root, const struct suite *suite)
 {
 	struct strv args = {};
 	struct proc p = {};
@@ -547,7 +551,8 @@ static enum lab_exit apt_update(const struct apt_root *root, const struct suite 
 		_cleanup_free_ char *network = network_error(&p), *why = apt_error(&p);
 		struct strv lists = {};
 
-		if (out_of_step(&p, &lists))
+		root->out_of_step = out_of_step(&p, &lists);
+		if (root->out_of_step)
 			for (size_t i = 0; i < lists.n; i++)
 				lab_warn("the archive is out of step, going on without %s",
 					 lists.v[i]);
@@ -747,11 +752,15 @@ static enum lab_exit resolve_round(struct resolve *r, bool *more)
 			if (r->v[i].shown || (r->v[i].lib && !r->libs))
 				continue;
 			why = apt_error(&p);
+			free(r->root->absent);
+			r->root->absent =
+				xasprintf("the archive%s has no package %s now%s%s",
+					  r->root->out_of_step ? " is out of step: it" : "",
+					  r->v[i].spec, is_about_lists(why) ? "" : ": ",
+					  is_about_lists(why) ? "" : why);
 			ret = lab_fail(LAB_CANNOT,
 				       "it may be in the middle of an update: try again later",
-				       "the archive has no package %s now%s%s", r->v[i].spec,
-				       is_about_lists(why) ? "" : ": ",
-				       is_about_lists(why) ? "" : why);
+				       "%s", r->root->absent);
 		}
 	}
 	proc_free(&p);
@@ -844,6 +853,38 @@ static bool has_headers(const struct resolve *r, const char *release)
 	return false;
 }
 
+static int release_of_suite(const struct dirent *e)
+{
+	return str_ends(e->d_name, "_InRelease") || str_ends(e->d_name, "_Release");
+}
+
+/* What the signed index of the suite itself says; true where it does not say. */
+static bool suite_has_arch(const struct apt_root *root, const struct suite *suite, const char *arch)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/state/lists", root->dir);
+	_cleanup_free_ char *part = xasprintf("_dists_%s_", suite->name);
+	struct dirent **names = NULL;
+	int n = scandir(dir, &names, release_of_suite, alphasort);
+	bool has = true;
+
+	for (int i = 0; i < n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", dir, names[i]->d_name);
+		_cleanup_free_ char *archs = NULL;
+		struct buf b = {};
+
+		if (strstr(names[i]->d_name, part) && !file_read(path, &b)) {
+			const char *stanza = strstr(b.s, "\nOrigin:");
+
+			archs = stanza_field(stanza ? stanza + 1 : b.s, "Architectures");
+			has &= !archs || field_has(archs, arch);
+		}
+		buf_free(&b);
+		free(names[i]);
+	}
+	free(names);
+	return has;
+}
+
 enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, const char *arch,
 			  bool with_libs, struct deb_set *set)
 {
@@ -855,6 +896,13 @@ enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, cons
 	bool more = true;
 
 	*set = (struct deb_set){};
+	if (!ret && !suite_has_arch(root, suite, arch)) {
+		root->no_arch = true;
+		free(root->absent);
+		root->absent = xasprintf("the archive has no %s in %s", arch, suite->name);
+		ret = lab_fail(LAB_CANNOT, "`cdevlab kernel list` shows what there is", "%s",
+			       root->absent);
+	}
 	want_add(&r, image, NULL);
 	want_add(&r, headers, NULL);
 	r.v[0].meta = r.v[1].meta = true;
@@ -870,14 +918,18 @@ enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, cons
 		set->release = xstrdup(rel);
 		set->version = xstrdup(r.v[i].version);
 	}
-	if (!ret && (!set->release || !is_from_suite(suite, set->version)))
-		ret = lab_fail(LAB_CANNOT, "`cdevlab kernel list` names the suites",
-			       "%s has no kernel for %s now", suite->name, arch);
-	if (!ret && !has_headers(&r, set->release))
+	if (!ret && (!set->release || !is_from_suite(suite, set->version))) {
+		root->absent = xasprintf("%s has no kernel for %s now", suite->name, arch);
+		ret = lab_fail(LAB_CANNOT, "`cdevlab kernel list` names the suites", "%s",
+			       root->absent);
+	}
+	if (!ret && !has_headers(&r, set->release)) {
+		root->absent = xasprintf("%s has the kernel %s but not its headers", suite->name,
+					 set->release);
 		ret = lab_fail(LAB_CANNOT,
-			       "the archive is in the middle of an update: try again later",
-			       "%s has the kernel %s but not its headers", suite->name,
-			       set->release);
+			       "the archive is in the middle of an update: try again later", "%s",
+			       root->absent);
+	}
 	if (!ret)
 		ret = resolve_uris(&r, set);
 	if (!ret) {

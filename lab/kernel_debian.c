@@ -5,7 +5,8 @@
  *   kernels/debian-SUITE-ARCH/
  *	lock		held while something is changed here
  *	lock.json	the packages of the kernel in use, with sizes and SHA-256
- *	next.json	the same of one that is being fetched
+ *	next.json	the same of one that is being fetched, or that the archive was only asked for
+ *	absent.json	that the archive has none, since when, and why
  *	partial/	downloads
  *	VERSION/	a kernel; it is renamed into place when it is complete
  *	    kernel.json	what struct kernel says of it; users hold a shared lock on it
@@ -23,6 +24,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel_internal.h"
@@ -167,7 +169,7 @@ struct place {
 	const struct suite *suite;
 	const struct arch *arch;
 	char *name; /* debian:SUITE/ARCH */
-	char *dir, *lock, *lock_json, *next_json, *partial;
+	char *dir, *lock, *lock_json, *next_json, *absent_json, *partial;
 };
 
 static void place_free(struct place *p)
@@ -177,6 +179,7 @@ static void place_free(struct place *p)
 	free(p->lock);
 	free(p->lock_json);
 	free(p->next_json);
+	free(p->absent_json);
 	free(p->partial);
 }
 
@@ -192,6 +195,7 @@ static enum lab_exit place_set(struct place *p, const struct suite *suite, const
 	p->lock = xasprintf("%s/lock", p->dir);
 	p->lock_json = xasprintf("%s/lock.json", p->dir);
 	p->next_json = xasprintf("%s/next.json", p->dir);
+	p->absent_json = xasprintf("%s/absent.json", p->dir);
 	p->partial = xasprintf("%s/partial", p->dir);
 	return LAB_OK;
 }
@@ -670,6 +674,43 @@ static void remove_others(const struct place *p, const char *version)
 		closedir(d);
 }
 
+/* What is not there today may be there tomorrow; architectures come with a release of Debian. */
+#define ABSENT_KERNEL_S (24 * 3600)
+#define ABSENT_ARCH_S	(30 * 24 * 3600)
+
+static void absence_write(const struct place *p, const struct apt_root *root)
+{
+	_cleanup_free_ char *when = utc_now();
+	json_t *j;
+
+	if (!root->absent)
+		return;
+	j = json_pack("{ss ss sb}", "reason", root->absent, "when", when, "no_arch", root->no_arch);
+	/* not to know it the next time only costs the time to ask again */
+	json_write(j, p->absent_json);
+	json_decref(j);
+}
+
+/* What is remembered of a kernel that the archive does not have; NULL: nothing. */
+static json_t *absence_read(const struct place *p)
+{
+	json_t *j = json_load_file(p->absent_json, 0, NULL);
+
+	if (j && json_string_value(json_object_get(j, "reason")) &&
+	    json_string_value(json_object_get(j, "when")))
+		return j;
+	json_decref(j);
+	return NULL;
+}
+
+static bool absence_is_fresh(const struct place *p, json_t *j)
+{
+	time_t age = json_is_true(json_object_get(j, "no_arch")) ? ABSENT_ARCH_S : ABSENT_KERNEL_S;
+	struct stat st;
+
+	return !stat(p->absent_json, &st) && time(NULL) - st.st_mtime < age;
+}
+
 static enum lab_exit resolve(const struct place *p, struct apt_root *root, bool with_libs,
 			     struct deb_set *set)
 {
@@ -681,8 +722,11 @@ static enum lab_exit resolve(const struct place *p, struct apt_root *root, bool 
 		return ret;
 	lab_stage("fetch", "%s  asking the archive for its newest kernel", p->name);
 	ret = apt_resolve(root, p->suite, p->arch->name, with_libs, set);
-	if (ret)
+	if (ret) {
+		absence_write(p, root);
 		return ret;
+	}
+	unlink(p->absent_json);
 	err = deb_set_write(set, p->next_json);
 	return err ? cannot_write(p->next_json, -err) : LAB_OK;
 }
@@ -858,6 +902,77 @@ static enum lab_exit debian_get(const char *rest, bool update, struct kernel *k)
 	return ret;
 }
 
+/* SUITE/ARCH, known to be right. */
+static enum lab_exit place_of(const char *rest, struct place *p)
+{
+	_cleanup_free_ char *name = xstrndup(rest, strcspn(rest, "/"));
+	const struct suite *suite = suite_find(name);
+	const struct arch *arch = arch_find(strchr(rest, '/') + 1);
+
+	return suite && arch ? place_set(p, suite, arch) : LAB_CANNOT;
+}
+
+static void debian_all(struct strv *names)
+{
+	for (int testing = 0; testing < 2; testing++)
+		for (size_t i = 0; suite_at(i); i++)
+			for (size_t a = 0; arch_at(a); a++)
+				if (suite_at(i)->testing == testing)
+					strv_addf(names, "debian:%s/%s", suite_at(i)->name,
+						  arch_at(a)->name);
+}
+
+static bool debian_absent(const char *rest, char **why, bool *no_arch)
+{
+	struct place p;
+	json_t *j = NULL;
+	bool absent = false;
+
+	if (!place_of(rest, &p)) {
+		j = absence_read(&p);
+		/* one that was fetched when there was one will do */
+		absent = j && !file_exists(p.lock_json) && absence_is_fresh(&p, j);
+		if (absent) {
+			*why = xstrdup(json_string_value(json_object_get(j, "reason")));
+			*no_arch = json_is_true(json_object_get(j, "no_arch"));
+		}
+		json_decref(j);
+		place_free(&p);
+	}
+	return absent;
+}
+
+static enum lab_exit debian_offer(const char *rest, char **release)
+{
+	_cleanup_free_ char *name = xstrndup(rest, strcspn(rest, "/"));
+	_cleanup_close_ int fd = -1;
+	struct apt_root root = {};
+	struct deb_set set = {};
+	enum lab_exit ret;
+	struct place p;
+
+	*release = NULL;
+	if (!suite_find(name)->testing)
+		return LAB_OK;
+	ret = place_of(rest, &p);
+	if (ret)
+		return ret;
+	if (make_dirs(p.dir, 0755) || (fd = lock_file(p.lock, NULL)) < 0)
+		ret = cannot_write(p.lock, errno);
+	if (!ret && !read_plan(&p, &set)) {
+		ret = apt_root_make(&root, p.dir, p.suite, p.arch->name);
+		if (!ret)
+			ret = resolve(&p, &root, false, &set);
+		lab_stage_done(NULL);
+	}
+	if (!ret)
+		*release = xstrdup(set.release);
+	deb_set_free(&set);
+	apt_root_free(&root);
+	place_free(&p);
+	return ret;
+}
+
 static enum lab_exit debian_list(json_t *rows)
 {
 	for (size_t i = 0; suite_at(i); i++) {
@@ -895,4 +1010,7 @@ const struct kernel_source kernel_source_debian = {
 	.help = "debian:SUITE[/ARCH]",
 	.get = debian_get,
 	.list = debian_list,
+	.all = debian_all,
+	.absent = debian_absent,
+	.offer = debian_offer,
 };

@@ -31,6 +31,9 @@ char *kernel_default_from(const char *os_release);
  */
 char *kernel_setting(const char *path, const char *key);
 
+/* Whether one of them is of that release's series, for the architecture of that name. */
+bool kernel_has_series(const struct kernel *have, size_t n, const char *name, const char *release);
+
 /* struct kernel_cc - a compiler: 120200 is gcc 12.2.0; clang has no such number */
 struct kernel_cc {
 	char *own; /* the kernel's own: gcc-12 */
@@ -69,6 +72,7 @@ struct suite {
 	const char *base; /* of a backports suite, else NULL */
 	bool security;
 	bool updates;
+	bool testing; /* what it has comes from the next suite in the table, later */
 };
 const struct suite *suite_at(size_t i); /* NULL after the last */
 const struct suite *suite_find(const char *name);
@@ -102,6 +106,9 @@ int deb_check(const struct deb *deb, const char *path);
 struct apt_root {
 	char *dir, *conf;
 	char *env[3];
+	char *absent;	  /* apt_resolve() failed since the archive has no such kernel: why */
+	bool no_arch;	  /* nor anything else for that architecture in that suite */
+	bool out_of_step; /* lists that are not those that the signed index names were left out */
 };
 enum lab_exit apt_root_make(struct apt_root *root, const char *base, const struct suite *suite,
 			    const char *arch);

@@ -44,12 +44,26 @@ static void print_message(const char *prefix, const char *fmt, va_list ap)
 	fputc('\n', stderr);
 }
 
+static char **kept;
+
+void lab_keep_failure(char **message)
+{
+	kept = message;
+}
+
 enum lab_exit lab_fail(enum lab_exit code, const char *hint, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	print_message("cdevlab: ", fmt, ap);
+	if (kept && code == LAB_CANNOT) {
+		free(*kept);
+		if (vasprintf(kept, fmt, ap) < 0)
+			*kept = NULL;
+		hint = NULL;
+	} else {
+		print_message("cdevlab: ", fmt, ap);
+	}
 	va_end(ap);
 	if (hint)
 		fprintf(stderr, "  %s\n", hint);

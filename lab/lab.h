@@ -43,6 +43,11 @@ extern struct lab_options lab_options;
  */
 enum lab_exit lab_fail(enum lab_exit code, const char *hint, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/*
+ * From now on lab_fail() leaves the message of a LAB_CANNOT, a new string, in *message and does not print
+ * it: for what may be missing without harm. NULL: prints again.
+ */
+void lab_keep_failure(char **message);
 /* A remark on standard error that does not end anything. */
 void lab_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* With -v only: detail on standard error. */

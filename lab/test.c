@@ -10,6 +10,7 @@
 
 #define JOB_TIMEOUT_S	  120
 #define CONFORM_TIMEOUT_S 180
+#define GUESTS_MOST	  4 /* of half a GiB each */
 
 /* struct item - one module on one kernel: the unit that is given to a boot */
 struct item {
@@ -32,37 +33,151 @@ static struct ktap *kernel_node(struct test_run *t, const struct kernel *k)
 	return ktap_child(t->root, name) ?: ktap_new(t->root, name);
 }
 
+/* The command that shows it again; @only: MODULE[/JOB[/CASE]], or NULL. */
+static void note_command(struct ktap *t, const struct driver *d, const struct kernel *k,
+			 const char *only)
+{
+	_cleanup_free_ char *ours = xasprintf("%s/drivers/%s", lab_data_dir(), d->name);
+	_cleanup_free_ char *dir = shell_quote(strcmp(ours, d->dir) ? d->dir : d->name);
+	_cleanup_free_ char *kernel = shell_quote(k->name);
+	_cleanup_free_ char *word = only ? shell_quote(only) : NULL;
+
+	ktap_note(t, "reproduce: ./cdevlab test %s -k %s%s%s", dir, kernel, word ? " --only " : "",
+		  word ?: "");
+}
+
+/* A kernel of "all" that cannot be had is a column without results. */
+static void skip_kernel(struct test_run *t, const char *name, const char *why)
+{
+	ktap_set(ktap_child(t->root, name) ?: ktap_new(t->root, name), KTAP_SKIP, "%s", why);
+}
+
+/* @any: of each kernel that is got, whether it may turn out not to be usable */
+static enum lab_exit get_kernels(struct test_run *t, bool **got_any)
+{
+	struct strv all = {}, names = {};
+	_cleanup_free_ char *first = NULL;
+	enum lab_exit ret = LAB_OK;
+	bool *optional = NULL, *any;
+
+	if (!t->kernels.n)
+		strv_take(&t->kernels, kernel_default_name() ?: xstrdup(""));
+	if (strv_has(&t->kernels, "all"))
+		kernel_all(&all);
+	kernel_expand(&t->kernels, &all, &names, &optional);
+	t->k = xcalloc(names.n, sizeof(*t->k));
+	any = *got_any = xcalloc(names.n, sizeof(*any));
+	for (size_t i = 0; i < names.n && !ret; i++) {
+		struct kernel *k = &t->k[t->n_kernels];
+		_cleanup_free_ char *why = NULL;
+
+		if (!optional[i]) {
+			ret = kernel_get(*names.v[i] ? names.v[i] : NULL, false, k);
+		} else {
+			ret = kernel_get_any(names.v[i], t->k, t->n_kernels, k, &why);
+			if (!ret && !proc_have(k->arch->qemu)) {
+				why = xasprintf("%s is not installed (apt install %s)",
+						k->arch->qemu, k->arch->qemu_package);
+				kernel_free(k);
+				ret = LAB_SKIPPED;
+			}
+			if (ret == LAB_SKIPPED) {
+				ret = LAB_OK;
+				if (!why)
+					continue;
+				skip_kernel(t, names.v[i], why);
+				if (!first)
+					first = xasprintf("%s: %s", names.v[i], why);
+				continue;
+			}
+		}
+		if (!ret) {
+			kernel_node(t, k);
+			any[t->n_kernels++] = optional[i];
+		}
+	}
+	if (!ret && !t->n_kernels)
+		ret = lab_fail(LAB_CANNOT, "`cdevlab kernel list` shows what is here",
+			       "none of all kernels can be had; %s", first ?: "none is known");
+	free(optional);
+	strv_free(&names);
+	strv_free(&all);
+	return ret;
+}
+
+/* Builds all rooms for a kernel; a room that does not compile has no modules then. */
+static enum lab_exit build_for(struct test_run *t, size_t k)
+{
+	struct built *built = &t->built[k * t->n_drivers];
+	enum lab_exit ret = LAB_OK;
+
+	for (size_t i = 0; i < t->n_drivers && !ret; i++) {
+		ret = build_driver(&t->d[i], &t->k[k], &built[i]);
+		if (ret == LAB_FAILED) {
+			built_free(&built[i]);
+			ret = LAB_OK;
+		}
+	}
+	return ret;
+}
+
+static void note_no_build(struct test_run *t, size_t k, size_t i, struct ktap *node)
+{
+	ktap_set(node, KTAP_FAIL, "%s does not compile for %s", t->d[i].dir, t->k[k].name);
+	note_command(node, &t->d[i], &t->k[k], NULL);
+}
+
+static void drop_kernel(struct test_run *t, size_t k, bool *any)
+{
+	struct built *built = &t->built[k * t->n_drivers];
+	size_t after = t->n_kernels - k - 1;
+
+	for (size_t i = 0; i < t->n_drivers; i++)
+		built_free(&built[i]);
+	kernel_free(&t->k[k]);
+	memmove(&t->k[k], &t->k[k + 1], after * sizeof(*t->k));
+	memmove(&any[k], &any[k + 1], after * sizeof(*any));
+	memset(&t->k[--t->n_kernels], 0, sizeof(*t->k));
+}
+
 enum lab_exit test_prepare(struct test_run *t)
 {
 	enum lab_exit ret = LAB_OK;
+	bool *any = NULL;
 
 	t->root = ktap_new(NULL, "cdevlab");
 	if (!t->drivers.n)
 		ret = driver_names(&t->drivers);
-	if (!t->kernels.n)
-		strv_take(&t->kernels, kernel_default_name() ?: xstrdup(""));
 	t->d = xcalloc(t->drivers.n, sizeof(*t->d));
-	t->k = xcalloc(t->kernels.n, sizeof(*t->k));
-	t->built = xcalloc(t->drivers.n * t->kernels.n, sizeof(*t->built));
 	/* the command line's mistakes first, before anything is downloaded */
 	for (size_t i = 0; i < t->drivers.n && !ret; i++, t->n_drivers++)
 		ret = driver_open(t->drivers.v[i], &t->d[i]);
-	for (size_t i = 0; i < t->kernels.n && !ret; i++, t->n_kernels++)
-		ret = kernel_get(*t->kernels.v[i] ? t->kernels.v[i] : NULL, false, &t->k[i]);
-	for (size_t k = 0; k < t->n_kernels && !ret; k++) {
+	if (!ret)
+		ret = get_kernels(t, &any);
+	t->built = xcalloc(t->n_drivers * t->n_kernels + 1, sizeof(*t->built));
+	for (size_t k = 0; k < t->n_kernels && !ret;) {
+		_cleanup_free_ char *why = NULL;
+
+		lab_keep_failure(any[k] ? &why : NULL);
+		ret = build_for(t, k);
+		lab_keep_failure(NULL);
+		if (ret == LAB_CANNOT && any[k]) {
+			struct ktap *node = kernel_node(t, &t->k[k]);
+
+			ktap_set(node, KTAP_SKIP, "%s", why ?: "nothing can be built for it");
+			drop_kernel(t, k, any);
+			ret = LAB_OK;
+			continue;
+		}
 		for (size_t i = 0; i < t->n_drivers && !ret; i++) {
-			struct built *b = &t->built[k * t->n_drivers + i];
 			struct ktap *node = ktap_new(kernel_node(t, &t->k[k]), t->d[i].name);
 
-			ret = build_driver(&t->d[i], &t->k[k], b);
-			if (ret == LAB_FAILED) {
-				ktap_set(ktap_new(node, "build"), KTAP_FAIL,
-					 "%s does not compile for %s", t->d[i].dir, t->k[k].name);
-				built_free(b);
-				ret = LAB_OK;
-			}
+			if (!t->built[k * t->n_drivers + i].n)
+				note_no_build(t, k, i, ktap_new(node, "build"));
 		}
+		k++;
 	}
+	free(any);
 	return ret;
 }
 
@@ -218,19 +333,44 @@ static struct item *item_of(struct item **items, size_t n, const char *path)
 
 static void note_reproduce(struct ktap *t, const struct item *it, const char *path)
 {
-	_cleanup_free_ char *dir = shell_quote(it->driver->dir);
-	_cleanup_free_ char *ours = xasprintf("%s/drivers/%s", lab_data_dir(), it->driver->name);
 	const char *slash = path ? strchr(path, '/') : NULL;
 	/* load and unload are part of every run; only a job or case narrows it */
 	bool whole = !slash || str_starts(slash, "/load") || str_starts(slash, "/unload");
-	_cleanup_free_ char *only = path ? xstrdup(path) : xstrdup(it->module->name);
+	_cleanup_free_ char *only = path ? str_replace(path, " ", "_") : xstrdup(it->module->name);
 
 	if (whole)
 		only[strcspn(only, "/")] = '\0';
 	else
 		only[strcspn(only, ":")] = '\0'; /* a claim's id is enough */
-	ktap_note(t, "reproduce: ./cdevlab test %s -k %s --only %s",
-		  strcmp(ours, it->driver->dir) ? dir : it->driver->name, it->kernel->name, only);
+	note_command(t, it->driver, it->kernel, only);
+}
+
+static bool has_command(const struct ktap *t)
+{
+	for (size_t i = 0; i < t->notes.n; i++)
+		if (str_starts(t->notes.v[i], "reproduce: "))
+			return true;
+	return false;
+}
+
+/* Those that only a program reported have none yet. */
+static void note_reproduces(const struct item *it, struct ktap *t, const char *path, int depth)
+{
+	static const char *const no_cases[] = { "exit status", "kernel log", "guest", "boot" };
+	bool explained = false;
+
+	for (size_t i = 0; i < t->n; i++) {
+		struct ktap *child = t->children[i];
+		_cleanup_free_ char *inner = xasprintf("%s/%s", path, child->name);
+		bool is_case = depth < 2;
+
+		for (size_t n = 0; n < ARRAY_SIZE(no_cases); n++)
+			is_case &= strcmp(child->name, no_cases[n]) != 0;
+		explained |= child->result >= KTAP_FAIL;
+		note_reproduces(it, child, is_case ? inner : path, depth + 1);
+	}
+	if (t->result >= KTAP_FAIL && !explained && !has_command(t))
+		note_reproduce(t, it, path);
 }
 
 /* The test node of a mark's path; where the case never reported, one is made. */
@@ -394,17 +534,43 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 
 /* --- boots --- */
 
-/* Gives the open items of a kernel to boots, at most @per boots a kernel, none with the same module twice. */
+static size_t count_kernels(const struct item *items, size_t n)
+{
+	const struct kernel *last = NULL;
+	size_t kernels = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (items[i].done)
+			continue;
+		kernels += items[i].kernel != last;
+		last = items[i].kernel;
+	}
+	return kernels;
+}
+
+/*
+ * A boot costs seconds, so that a kernel gets one guest; but the last ones get more, lest at the end all
+ * processors but one have nothing to do.
+ */
+static size_t guests_of(size_t kernel, size_t n_kernels, size_t at_once)
+{
+	return kernel + n_kernels % at_once + 1 < n_kernels ? 1 : at_once;
+}
+
+/* Gives the open items of a kernel to boots, none with the same module twice. */
 static size_t fill_boots(struct item *items, size_t n, struct boot **boots, struct item ***members,
 			 size_t *counts, size_t at_once, enum lab_exit *ret)
 {
-	size_t n_boots = 0;
+	size_t n_boots = 0, n_kernels = count_kernels(items, n), nth = 0;
+	const struct kernel *last = NULL;
 
 	for (size_t i = 0; i < n; i++) {
 		size_t first = 0, best = SIZE_MAX, same_kernel = 0;
 
 		if (items[i].done)
 			continue;
+		nth += items[i].kernel != last;
+		last = items[i].kernel;
 		for (size_t k = first; k < n_boots; k++) {
 			if (boots[k]->vm.kernel != items[i].kernel)
 				continue;
@@ -413,7 +579,7 @@ static size_t fill_boots(struct item *items, size_t n, struct boot **boots, stru
 			    (best == SIZE_MAX || counts[k] < counts[best]))
 				best = k;
 		}
-		if (best == SIZE_MAX || same_kernel < at_once) {
+		if (best == SIZE_MAX || same_kernel < guests_of(nth - 1, n_kernels, at_once)) {
 			best = n_boots++;
 			boots[best] = xcalloc(1, sizeof(struct boot));
 			*ret = boot_init(boots[best], items[i].kernel);
@@ -472,12 +638,19 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 	return ret;
 }
 
-enum lab_exit test_boot(struct test_run *t)
+/* As many as processors, and no more than fit into the memory that all may take. */
+static size_t guests_at_once(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus < 1 ? 1 : cpus > GUESTS_MOST ? GUESTS_MOST : cpus;
+}
+
+enum lab_exit test_boot(struct test_run *t)
+{
+	size_t n = 0, open = 0, at_once = guests_at_once();
 	struct item *items = NULL;
 	enum lab_exit ret = LAB_OK;
-	size_t n = 0, open = 0;
 	bool unknown = false;
 
 	for (size_t k = 0; k < t->n_kernels; k++) {
@@ -511,9 +684,11 @@ enum lab_exit test_boot(struct test_run *t)
 		for (size_t i = 0; i < n; i++)
 			open += !items[i].done;
 		if (open && !ret)
-			ret = boot_round(t, items, n, cpus > 0 ? cpus : 1);
+			ret = boot_round(t, items, n, at_once);
 	} while (open && !ret && !lab_options.dry_run);
 	ktap_settle(t->root);
+	for (size_t i = 0; i < n && !ret; i++)
+		note_reproduces(&items[i], items[i].node, items[i].module->name, 0);
 	free(items);
 	return ret;
 }
