@@ -850,8 +850,7 @@ struct racer {
 	size_t len;
 	bool faults; /* every other read goes to a bad address, in part */
 	bool own;    /* nobody else reads from its descriptor */
-	atomic_uint *ready;
-	unsigned int wanted; /* of them */
+	pthread_barrier_t *start;
 	pthread_t thread;
 	unsigned long long got;
 	unsigned int bytes[FOXES_FOX_SIZE];
@@ -867,9 +866,7 @@ static void *race(void *arg)
 	ssize_t n, i;
 	int place;
 
-	atomic_fetch_add(r->ready, 1);
-	while (atomic_load(r->ready) < r->wanted)
-		sched_yield();
+	pthread_barrier_wait(r->start);
 	for (;;) {
 		/* None of it fits, or all but one byte. */
 		bool fault = r->faults && turn++ % 2;
@@ -901,11 +898,11 @@ static void run_race(struct racer *racers, unsigned int n, unsigned int foxes)
 {
 	unsigned int i, place, bytes[FOXES_FOX_SIZE] = { 0 };
 	unsigned long long got = 0;
-	atomic_uint ready = 0;
+	pthread_barrier_t start_line;
 
+	pthread_barrier_init(&start_line, NULL, n);
 	for (i = 0; i < n; i++) {
-		racers[i].ready = &ready;
-		racers[i].wanted = n;
+		racers[i].start = &start_line;
 		racers[i].thread = start(race, &racers[i]);
 	}
 	for (i = 0; i < n; i++) {
@@ -949,7 +946,7 @@ TEST(two_racing_readers_of_one_open_get_200_foxes_between_them)
 
 TEST(eight_racing_readers_of_one_open_get_200_foxes_between_them)
 {
-	race_on_one_open(8, 12);
+	race_on_one_open(8, 6);
 }
 
 static void race_on_the_device(unsigned int rounds, unsigned int foxes, bool faults)
@@ -984,16 +981,16 @@ static void race_on_the_device(unsigned int rounds, unsigned int foxes, bool fau
 
 TEST(with_scope_device_eight_readers_get_exactly_the_foxes_there_are)
 {
-	race_on_the_device(15, 3001, false);
+	race_on_the_device(12, 2001, false);
 }
 
 TEST(with_scope_device_eight_readers_with_faults_get_exactly_the_foxes_there_are)
 {
-	race_on_the_device(10, 3001, true);
+	race_on_the_device(8, 2001, true);
 }
 
 struct quitter {
-	atomic_uint *ready;
+	pthread_barrier_t *start;
 	pthread_t thread;
 	unsigned int whole; /* foxes */
 };
@@ -1007,9 +1004,7 @@ static void *read_and_quit(void *arg)
 	ssize_t n;
 	int fd;
 
-	atomic_fetch_add(q->ready, 1);
-	while (atomic_load(q->ready) < 4)
-		sched_yield();
+	pthread_barrier_wait(q->start);
 	do {
 		fd = open_node(O_RDONLY);
 		n = SAFE(read(fd, buf, 1 + round++ % sizeof(buf)));
@@ -1023,15 +1018,16 @@ static void *read_and_quit(void *arg)
 TEST(with_scope_device_readers_that_quit_inside_foxes_leave_the_number_of_whole_ones_exact)
 {
 	struct quitter quitters[4];
-	atomic_uint ready = 0;
+	pthread_barrier_t start_line;
 	unsigned int whole = 0, i;
 	ssize_t n;
 	char buf[64];
 	int fd;
 
 	use("foxes=1000 scope=device");
+	pthread_barrier_init(&start_line, NULL, 4);
 	for (i = 0; i < 4; i++) {
-		quitters[i] = (struct quitter){ .ready = &ready };
+		quitters[i] = (struct quitter){ .start = &start_line };
 		quitters[i].thread = start(read_and_quit, &quitters[i]);
 	}
 	for (i = 0; i < 4; i++) {
