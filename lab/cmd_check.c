@@ -19,6 +19,9 @@ static const char help[] =
 	"and the lab's defences.\n\n"
 	"      --only GROUP   unit, asan, static, drivers, proofs or defences\n";
 
+/* What cdevlab new makes rooms from; it is one. */
+#define NEW_ROOM "templates/misc"
+
 /* Programs that print TAP; cmocka does when asked. */
 static void run_program(struct ktap *suite, const char *path, int timeout_s)
 {
@@ -124,39 +127,75 @@ static enum lab_exit check_command(struct ktap *suite, const char *name, const c
 	return ret == LAB_INTERRUPTED ? ret : LAB_OK;
 }
 
-/* sparse on every room, through Kbuild's own C=2, for the default kernel. */
-static enum lab_exit check_sparse(struct ktap *suite)
+/* All rooms, the one that new ones are made from with them: directories below ours. */
+static enum lab_exit find_rooms(struct strv *rooms)
 {
 	struct strv names = {};
-	struct kernel k = {};
 	enum lab_exit ret = driver_names(&names);
+
+	for (size_t i = 0; i < names.n; i++)
+		strv_addf(rooms, "drivers/%s", names.v[i]);
+	strv_free(&names);
+	strv_add(rooms, NEW_ROOM);
+	return ret;
+}
+
+/* What a room is put through for the default kernel, in a copy: a shell's line with %s for each of these. */
+struct room_check {
+	const char *title;
+	const char *line;
+};
+
+static const struct room_check room_checks[] = {
+	/* through Kbuild's own C=2, which does not fail on what sparse says: saying anything is the failure */
+	{ "sparse", "command -v sparse >/dev/null || exit 127; "
+		    "make -s -C $kdir M=$PWD W=1 C=2 modules >../log 2>&1; "
+		    "grep -v 'Skipping BTF' ../log; ! grep -qE 'warning|error' ../log" },
+	/* its own Makefile makes module and client, and cleans up after them */
+	{ "make",
+	  "own() { make -s KDIR=$kdir $* >../log 2>&1 || { cat ../log; exit 1; }; }; "
+	  "export CFLAGS='-O2 -Wall -Werror'; own clean; ls -A >../before; own; "
+	  "for m in $(sed -n 's/^obj-m *[:+]*= *//p' Kbuild); do ls ${m%.o}.ko || exit 1; done; "
+	  "for c in *ctl.c; do test ! -f $c || ls ${c%.c} || exit 1; done; "
+	  "own clean; ls -A | diff ../before -" },
+};
+
+static enum lab_exit check_room(struct ktap *suite, const char *room, const struct kernel *k,
+				const struct room_check *check)
+{
+	_cleanup_free_ char *title = xasprintf("%s %s", check->title, path_base(room));
+	_cleanup_free_ char *kdir = shell_quote(k->kdir), *line = NULL;
+	char *tmp = temp_dir(NULL);
+	struct buf args = {};
+	enum lab_exit ret;
+
+	if (!tmp)
+		return LAB_CANNOT;
+	buf_printf(&args, "CC=%s", k->cc);
+	for (size_t i = 0; i < k->make_args.n; i++)
+		buf_printf(&args, " %s", k->make_args.v[i]);
+	line = xasprintf("cp -r %s %s/room && cd %s/room || exit 1; kdir=%s; "
+			 "make() { command make \"$@\" %s; }; %s",
+			 room, tmp, tmp, kdir, args.s, check->line);
+	ret = check_command(suite, title, line);
+	buf_free(&args);
+	temp_dir_done(tmp);
+	return ret;
+}
+
+static enum lab_exit check_rooms(struct ktap *suite)
+{
+	struct strv rooms = {};
+	struct kernel k = {};
+	enum lab_exit ret = find_rooms(&rooms);
 
 	if (!ret)
 		ret = kernel_get(NULL, false, &k);
-	for (size_t i = 0; i < names.n && !ret; i++) {
-		_cleanup_free_ char *title = xasprintf("sparse %s", names.v[i]), *line = NULL;
-		char *tmp = temp_dir(NULL);
-		struct buf args = {};
-
-		if (!tmp) {
-			ret = LAB_CANNOT;
-			break;
-		}
-		buf_puts(&args, "");
-		for (size_t m = 0; m < k.make_args.n; m++)
-			buf_printf(&args, " '%s'", k.make_args.v[m]);
-		/* Kbuild does not fail on what sparse says, so saying anything is the failure */
-		line = xasprintf(
-			"command -v sparse >/dev/null || exit 127; cp drivers/%s/* '%s'/ && "
-			"make -s -C '%s' M='%s' CC='%s'%s W=1 C=2 modules >'%s/log' 2>&1; "
-			"grep -v 'Skipping BTF' '%s/log'; ! grep -qE 'warning|error' '%s/log'",
-			names.v[i], tmp, k.kdir, tmp, k.cc, args.s, tmp, tmp, tmp);
-		ret = check_command(suite, title, line);
-		buf_free(&args);
-		temp_dir_done(tmp);
-	}
+	for (size_t c = 0; c < ARRAY_SIZE(room_checks); c++)
+		for (size_t i = 0; i < rooms.n && !ret; i++)
+			ret = check_room(suite, rooms.v[i], &k, &room_checks[c]);
 	kernel_free(&k);
-	strv_free(&names);
+	strv_free(&rooms);
 	return ret;
 }
 
@@ -167,12 +206,12 @@ static enum lab_exit check_static(struct ktap *suite)
 		{ "clang-format",
 		  "command -v clang-format >/dev/null || exit 127; "
 		  "clang-format --version | grep -q 'version 14' || exit 126; "
-		  "clang-format --dry-run -Werror $(find lab guest drivers tests -name '*.[ch]')" },
+		  "clang-format --dry-run -Werror $(find lab guest drivers templates tests -name '*.[ch]')" },
 		{ "cppcheck",
 		  "command -v cppcheck >/dev/null || exit 127; "
 		  "cppcheck --quiet --error-exitcode=1 --inline-suppr --suppress=normalCheckLevelMaxBranches --enable=warning,portability "
 		  "--std=c11 -Iguest -D_GNU_SOURCE -D__x86_64__ "
-		  "-DCDEVLAB_DATADIR='\"/\"' lab guest drivers/*/*ctl.c" },
+		  "-DCDEVLAB_DATADIR='\"/\"' lab guest drivers/*/*ctl.c templates/*/*ctl.c" },
 		/* leaks are the address sanitizer's: the analyzer follows neither lists that own their strings
 		 * nor what dup2() leaves to exec */
 		{ "gcc -fanalyzer",
@@ -184,7 +223,22 @@ static enum lab_exit check_static(struct ktap *suite)
 		  "out=$(LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -E UTF-8 -l -Tutf8 -Z docs/cdevlab.1 2>&1 "
 		  ">/dev/null); echo \"$out\"; test -z \"$out\"" },
 		{ "no room includes another's files",
-		  "! grep -nE '#include \"\\.\\./' drivers/*/*.[ch]" },
+		  "! grep -nE '#include \"\\.\\./' drivers/*/*.[ch] templates/*/*.[ch]" },
+		{ "every room is complete",
+		  "for k in drivers/*/Kbuild templates/*/Kbuild; do d=${k%/*}; "
+		  "has() { ls $* >/dev/null 2>&1 || echo \"$d has no ${1##*/}\"; }; "
+		  "has $d/README.md; has $d/Makefile; has $d/driver.ini; has $d/test_*.c; "
+		  "grep -qs '^summary = .' $d/driver.ini || echo \"$d/driver.ini has no summary\"; "
+		  "grep -qs '^## Without the lab' $d/README.md || echo \"$d/README.md: nothing on 'Without the lab'\"; "
+		  "grep -qs '^.node.$' $d/driver.ini || continue; "
+		  "has $d/*ctl.c; has $d/*.h; has $d/bench_*.c; done | { ! grep .; }" },
+		/* the layout of what is made, too, though the lines have other lengths */
+		{ "a new room",
+		  "command -v clang-format >/dev/null || exit 127; "
+		  "clang-format --version | grep -q 'version 14' || exit 126; "
+		  "t=$(mktemp -d) && trap 'rm -r $t' EXIT && cp .clang-format $t && "
+		  "for n in ab demo sixteen_letters_; do build/cdevlab new $n --outside $t >/dev/null && "
+		  "! grep -rniE template $t/$n && clang-format --dry-run -Werror $t/$n/*.[ch] || exit 1; done" },
 		/* a driver is known by its driver.ini; prose may give one as an example */
 		{ "the lab names no driver",
 		  "for d in drivers/*/; do d=${d%/}; ! grep -nE \"\\\"/?${d##*/}[\\\"/_]\" lab/*.c || exit 1; done" },
@@ -193,7 +247,7 @@ static enum lab_exit check_static(struct ktap *suite)
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands) && !ret; i++)
 		ret = check_command(suite, commands[i][0], commands[i][1]);
-	return ret ? ret : check_sparse(suite);
+	return ret ? ret : check_rooms(suite);
 }
 
 /* The budgets and goals of rooms that have some, as a test of each operation. */
@@ -241,9 +295,13 @@ static void check_kernels(struct strv *kernels, struct ktap *suite)
 
 static enum lab_exit check_drivers(struct ktap *suite)
 {
+	_cleanup_free_ char *new_room = xasprintf("%s/" NEW_ROOM, lab_data_dir());
 	struct test_run t = {};
-	enum lab_exit ret;
+	enum lab_exit ret = driver_names(&t.drivers);
 
+	if (ret)
+		return ret;
+	strv_add(&t.drivers, new_room);
 	check_kernels(&t.kernels, suite);
 	ret = test_prepare(&t);
 	if (!ret)
