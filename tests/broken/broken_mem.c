@@ -226,7 +226,7 @@ static ssize_t broken_mem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		ret = -EFAULT;
 	if (is_bug("read_tail") && n && n < room)
 		n = room;
-	if (is_bug("parts") && n < 8)
+	if (is_bug("parts") && len < 8)
 		n = min_t(size_t, 8, BROKEN_MEM_SIZE - pos);
 	if (!is_bug("fork_pos") || current->tgid == priv->opener)
 		iocb->ki_pos += n;

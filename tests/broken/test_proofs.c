@@ -28,6 +28,7 @@
 #include "broken_event.h"
 #include "broken_mem.h"
 #include "broken_published.h"
+#include "harness.h"
 #include "protocol.h"
 
 #define ROWS_MAX     200
