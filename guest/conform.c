@@ -9,7 +9,6 @@
 #define _GNU_SOURCE
 #endif
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
@@ -37,12 +36,7 @@
 
 #define CYCLES_DEFAULT 100
 
-/* A driver without ioctls, or one whose header the host does not know, has these. */
-__attribute__((weak)) const struct uapi_ioctl uapi_ioctls[1];
-__attribute__((weak)) const unsigned int uapi_n_ioctls;
-
 struct facts *facts;
-struct conf conf = { .mode = -1 };
 unsigned int cycles = CYCLES_DEFAULT;
 
 static const int access_modes[3] = { O_RDONLY, O_WRONLY, O_RDWR };
@@ -308,27 +302,11 @@ void drain(int fd)
 
 void raise_event(void)
 {
-	char text[1024], *args[32], *word, *save;
-	unsigned int n = 0;
-	size_t len = 0;
-	const char *at;
+	char text[CONF_EVENT_TEXT], *args[CONF_EVENT_WORDS];
 	int status;
 	pid_t pid;
 
-	for (at = conf.event; *at && len < sizeof(text) - 1; at++) {
-		if (at[0] == '%' && at[1] == 'n') {
-			len += snprintf(text + len, sizeof(text) - len, "%s", test_node());
-			if (len >= sizeof(text))
-				len = sizeof(text) - 1;
-			at++;
-		} else {
-			text[len++] = *at;
-		}
-	}
-	text[len] = '\0';
-	for (word = strtok_r(text, " ", &save); word && n < 31; word = strtok_r(NULL, " ", &save))
-		args[n++] = word;
-	args[n] = NULL;
+	conf_event(test_node(), text, args);
 	pid = fork();
 	if (!pid) {
 		execvp(args[0], args);
@@ -519,111 +497,6 @@ void claim_begin(unsigned int needs)
 		SKIP("no event is declared");
 	if (needs & NEED_DATA)
 		need_data();
-}
-
-static struct conf_arg *conf_arg(const char *name, const char *hex)
-{
-	struct conf_arg *arg = calloc(1, sizeof(*arg));
-	unsigned int byte;
-
-	if (!arg)
-		return NULL;
-	arg->name = name;
-	while (arg->len < sizeof(arg->bytes)) {
-		while (*hex == ' ')
-			hex++;
-		if (!isxdigit((unsigned char)hex[0]) || sscanf(hex, "%2x", &byte) != 1)
-			break;
-		arg->bytes[arg->len++] = byte;
-		hex += isxdigit((unsigned char)hex[1]) ? 2 : 1;
-	}
-	return arg;
-}
-
-static void conf_ioctl(const char *name, unsigned long cmd)
-{
-	if (conf.n_ioctls == sizeof(conf.ioctls) / sizeof(conf.ioctls[0]))
-		return;
-	conf.ioctls[conf.n_ioctls].name = name;
-	conf.ioctls[conf.n_ioctls++].cmd = cmd;
-}
-
-static void conf_line(const char *key, const char *value)
-{
-	size_t len;
-
-	if (!strcmp(key, "node") && conf.n_nodes < CONF_MAX)
-		conf.nodes[conf.n_nodes++] = strdup(value);
-	else if (!strcmp(key, "mode"))
-		conf.mode = strtol(value, NULL, 8);
-	else if (!strcmp(key, "event") && *value)
-		conf.event = strdup(value);
-	else if (!strcmp(key, "events"))
-		conf.shared_events = !strcmp(value, "device");
-	else if (!strcmp(key, "merge"))
-		conf.merges_events = !strcmp(value, "yes");
-	else if (!strncmp(key, "arg.", 4) && conf.n_args < CONF_MAX)
-		conf.args[conf.n_args++] = conf_arg(strdup(key + 4), value);
-	else if (!strncmp(key, "ioctl.", 6))
-		conf_ioctl(strdup(key + 6), strtoul(value, NULL, 0));
-	else if (!strcmp(key, "param")) {
-		len = strlen(conf.params);
-		snprintf(conf.params + len, sizeof(conf.params) - len, "%s%s", len ? " " : "",
-			 value);
-	}
-}
-
-/* Lines of key=value; a file of bare paths is a list of nodes. */
-static bool conf_read(const char *path)
-{
-	char line[4096], *value, *end;
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return false;
-	while (fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
-		if (!line[0] || line[0] == '#')
-			continue;
-		if (line[0] == '/') {
-			conf_line("node", line);
-			continue;
-		}
-		value = strchr(line, '=');
-		if (!value)
-			continue;
-		for (end = value; end > line && end[-1] == ' '; end--)
-			;
-		*end = '\0';
-		do
-			value++;
-		while (*value == ' ');
-		conf_line(line, value);
-	}
-	fclose(f);
-	return true;
-}
-
-static void conf_find(const char *path)
-{
-	const char *module = test_module(), *node = getenv(ENV_NODE);
-	char file[512];
-	unsigned int i;
-
-	for (i = 0; i < uapi_n_ioctls; i++)
-		conf_ioctl(uapi_ioctls[i].name, uapi_ioctls[i].cmd);
-	if (path) {
-		conf_read(path);
-	} else if (*module) {
-		snprintf(file, sizeof(file), CONFORM_DIR "/%s.conf", module);
-		conf_read(file);
-	}
-	if (!conf.n_nodes && *module) {
-		snprintf(file, sizeof(file), NODES_DIR "/%s", module);
-		conf_read(file);
-	}
-	if (!conf.n_nodes && node && *node)
-		conf.nodes[conf.n_nodes++] = node;
 }
 
 static int run(const char *node, char **args, int n)

@@ -20,15 +20,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "conf.h"
 #include "harness.h"
-
-/* The driver's ioctls: a table that the host makes from the UAPI header and links in. */
-struct uapi_ioctl {
-	const char *name;
-	unsigned long cmd;
-};
-extern const struct uapi_ioctl uapi_ioctls[];
-extern const unsigned int uapi_n_ioctls;
 
 #define NEED_NODE   0x001 /* a node that can be opened */
 #define NEED_READ   0x002 /* read is offered, in a mode that opens */
@@ -95,27 +88,6 @@ struct facts {
 };
 extern struct facts *facts;
 
-/* CONFORM_DIR/MODULE.conf. */
-#define CONF_MAX 64
-struct conf_arg {
-	const char *name;
-	unsigned char bytes[1024];
-	size_t len;
-};
-struct conf {
-	const char *nodes[CONF_MAX];
-	unsigned int n_nodes;
-	int mode; /* -1: not declared */
-	const char *event;
-	bool shared_events; /* events=device: one queue for all opens */
-	bool merges_events; /* merge=yes: several events may be one record */
-	char params[1024];
-	struct conf_arg *args[CONF_MAX];
-	unsigned int n_args;
-	struct uapi_ioctl ioctls[256];
-	unsigned int n_ioctls;
-};
-extern struct conf conf;
 extern unsigned int cycles;
 
 void claim_begin(unsigned int needs);

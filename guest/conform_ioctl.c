@@ -21,34 +21,6 @@
 /* Without a known table, so many numbers that do not say ENOTTY may be the driver's own. */
 #define OFFERED_MAX 32
 
-/* fs/ioctl.c answers these itself, before the driver. */
-static bool vfs_answers(unsigned int type, unsigned int nr)
-{
-	switch (type) {
-	case 0:
-		return nr == 1 || nr == 2; /* FIBMAP, FIGETBSZ */
-	case 0x12:
-		return true; /* block layer's */
-	case 0x15:
-		return nr <= 2; /* FS_IOC_GETFSUUID and its like */
-	case 'T':
-		return nr == 0x21 || nr == 0x50 || nr == 0x51 || nr == 0x52 || nr == 0x60;
-	case 'X':
-		return nr == 31 || nr == 32 || (nr >= 119 && nr <= 121);
-	case 'f':
-		return nr == 1 || nr == 2 || nr == 11;
-	case 0x94:
-		return nr == 9 || nr == 13 || nr == 54;
-	case 0xfe:
-		return false;
-	default:
-		/* arm64 and others number FIONBIO and friends differently. */
-		return type == _IOC_TYPE(FIONBIO) &&
-		       (nr == _IOC_NR(FIONBIO) || nr == _IOC_NR(FIOASYNC) ||
-			nr == _IOC_NR(FIOCLEX) || nr == _IOC_NR(FIONCLEX));
-	}
-}
-
 /* A number of the table, or the same call with another size: an ABI that grows answers those. */
 static bool is_known(unsigned int type, unsigned int nr)
 {
@@ -79,7 +51,7 @@ CLAIM(ioctl_unknown, "ioctl.unknown", NEED_NODE,
 
 	for (type = 0; type < 256; type++) {
 		for (n = 0; n < sizeof(nrs) / sizeof(nrs[0]); n++) {
-			if (vfs_answers(type, nrs[n]) || is_known(type, nrs[n]))
+			if (conf_vfs_ioctl(type, nrs[n]) || is_known(type, nrs[n]))
 				continue;
 			for (d = 0; d < 4; d++) {
 				cmd = _IOC(dirs[d], type, nrs[n], sizes[(d + type + n) % 4]);
@@ -108,20 +80,10 @@ CLAIM(ioctl_unknown, "ioctl.unknown", NEED_NODE,
 		test_note("%u of %u numbers did not say ENOTTY", other, tried);
 }
 
-static const struct conf_arg *arg_of(const struct uapi_ioctl *call)
-{
-	unsigned int i;
-
-	for (i = 0; i < conf.n_args; i++)
-		if (conf.args[i] && !strcmp(conf.args[i]->name, call->name))
-			return conf.args[i];
-	return NULL;
-}
-
 /* The declared argument, or zeros with what lies behind it. */
 static void arg_fill(const struct uapi_ioctl *call, unsigned char *buf)
 {
-	const struct conf_arg *arg = arg_of(call);
+	const struct conf_arg *arg = conf_arg_of(call);
 	size_t size = _IOC_SIZE(call->cmd);
 
 	memset(buf, 0, size);
@@ -167,7 +129,7 @@ CLAIM(ioctl_known, "ioctl.known", NEED_IOCTL,
 
 	for (call = conf.ioctls; call < conf.ioctls + conf.n_ioctls; call++) {
 		ret = call_plain(fd, call, page);
-		if (ret == -ENOTTY || (ret < 0 && arg_of(call)))
+		if (ret == -ENOTTY || (ret < 0 && conf_arg_of(call)))
 			test_fail(__FILE__, __LINE__, "%s: %s", call->name, result(ret));
 	}
 }
