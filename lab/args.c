@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The options of all subcommands, in one table. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ enum {
 	OPT_GROUP,
 	OPT_NO_SPLIT,
 	OPT_CLOCK,
+	OPT_FOR,
+	OPT_SEED,
 };
 
 static const struct {
@@ -41,6 +44,8 @@ static const struct {
 	{ { "no-split", no_argument, NULL, OPT_NO_SPLIT }, ARG_BUDGET },
 	{ { "clock", required_argument, NULL, OPT_CLOCK }, ARG_BUDGET },
 	{ { "only", required_argument, NULL, OPT_GROUP }, ARG_GROUP },
+	{ { "for", required_argument, NULL, OPT_FOR }, ARG_STRESS },
+	{ { "seed", required_argument, NULL, OPT_SEED }, ARG_STRESS },
 };
 
 static int read_timeout(const char *s)
@@ -52,6 +57,35 @@ static int read_timeout(const char *s)
 		return lab_fail(LAB_USAGE, "it takes seconds, from 1 to 86400",
 				"--timeout cannot be \"%s\"", s);
 	lab_options.timeout_s = n;
+	return LAB_OK;
+}
+
+/* "90", "90s" or "2m" */
+static int read_duration(const char *s, int *seconds)
+{
+	char *end;
+	long n = strtol(s, &end, 10), unit = 1;
+
+	if (end > s && *end && !end[1]) {
+		unit = *end == 'm' ? 60 : *end == 's' ? 1 : 0;
+		end++;
+	}
+	if (end == s || *end || !unit || n < 1 || n > 86400 / unit)
+		return lab_fail(LAB_USAGE, "it takes seconds or minutes: 60s, 10m",
+				"--for cannot be \"%s\"", s);
+	*seconds = n * unit;
+	return LAB_OK;
+}
+
+static int read_seed(const char *s, unsigned long long *seed)
+{
+	char *end;
+
+	errno = 0;
+	*seed = strtoull(s, &end, 0);
+	if (end == s || *end || errno || *s == '-')
+		return lab_fail(LAB_USAGE, "it takes a number, as an earlier run has printed it",
+				"--seed cannot be \"%s\"", s);
 	return LAB_OK;
 }
 
@@ -127,6 +161,13 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 				ret = lab_fail(LAB_USAGE, "it is exact or wall; without it, both",
 					       "--clock cannot be \"%s\"", optarg);
 			a->clock = optarg;
+			break;
+		case OPT_FOR:
+			ret = read_duration(optarg, &a->stress_s);
+			break;
+		case OPT_SEED:
+			ret = read_seed(optarg, &a->seed);
+			a->has_seed = true;
 			break;
 		case OPT_GROUP:
 			a->group = optarg;

@@ -238,6 +238,16 @@ void boot_add_module(struct boot *b, const struct built *built, const struct mod
 	add_programs(b, built);
 }
 
+void boot_add_stress(struct boot *b, const struct built *built)
+{
+	_cleanup_free_ char *to = xasprintf(BIN_DIR "/stress-%s", built->driver->name);
+
+	if (strv_has(&b->built, to))
+		return;
+	strv_add(&b->built, to);
+	initramfs_file(b->fs, to, 0755, built->stress);
+}
+
 struct job *boot_add_job(struct boot *b, const char *module, const char *name, int timeout_s)
 {
 	struct job *j;

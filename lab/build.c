@@ -12,7 +12,7 @@
 #include "proc.h"
 
 /* A change of what this file does must not find old results. */
-#define BUILD_RECIPE "1"
+#define BUILD_RECIPE "2"
 #define GUEST_CFLAGS "-std=gnu11", "-O2", "-static", "-pthread", "-Wall", "-Wextra"
 
 /* The tool of an architecture: its cross tool unless it is our own. */
@@ -163,7 +163,8 @@ struct tools_ctx {
 
 static bool is_library_source(const char *name)
 {
-	return str_ends(name, ".c") && strcmp(name, "agent.c") && !str_starts(name, "conform");
+	return str_ends(name, ".c") && strcmp(name, "agent.c") && !str_starts(name, "conform") &&
+	       !str_starts(name, "stress");
 }
 
 static enum lab_exit make_tools(struct build_dir *bd, void *arg)
@@ -323,15 +324,34 @@ static enum lab_exit link_program(struct build_dir *bd, struct room_ctx *ctx, co
 	return ret;
 }
 
-/* The known ioctls as a table that the conformance suite is linked with: the header says each number once. */
-static enum lab_exit make_conform(struct build_dir *bd, struct room_ctx *ctx)
+/* Links bin/NAME of the guest's objects NAME*.o and the room's table. */
+static enum lab_exit link_suite(struct build_dir *bd, struct room_ctx *ctx, const char *name)
 {
-	_cleanup_free_ char *path = xasprintf("%s/bin/uapi_ioctls.c", bd->tmp);
 	struct strv sources = {};
-	struct buf c = {};
 	enum lab_exit ret;
 	struct dirent *e;
-	DIR *d;
+	DIR *d = opendir(ctx->tools->dir);
+
+	strv_add(&sources, "bin/uapi_ioctls.c");
+	while (d && (e = readdir(d)))
+		if (str_starts(e->d_name, name) && str_ends(e->d_name, ".o"))
+			strv_addf(&sources, "%s/%s", ctx->tools->dir, e->d_name);
+	if (d)
+		closedir(d);
+	ret = link_program(bd, ctx, name, &sources);
+	strv_free(&sources);
+	return ret;
+}
+
+/*
+ * The known ioctls as a table that the conformance suite and the stress program are linked with: the header says
+ * each number once.
+ */
+static enum lab_exit make_suites(struct build_dir *bd, struct room_ctx *ctx)
+{
+	_cleanup_free_ char *path = xasprintf("%s/bin/uapi_ioctls.c", bd->tmp);
+	struct buf c = {};
+	enum lab_exit ret;
 	int err;
 
 	buf_puts(&c, "#include <stddef.h>\n#include <linux/ioctl.h>\n#include <linux/types.h>\n");
@@ -346,21 +366,15 @@ static enum lab_exit make_conform(struct build_dir *bd, struct room_ctx *ctx)
 	buf_free(&c);
 	if (err)
 		return no_space_or(err, "write", path);
-	strv_add(&sources, "bin/uapi_ioctls.c");
-	d = opendir(ctx->tools->dir);
-	while (d && (e = readdir(d)))
-		if (str_starts(e->d_name, "conform") && str_ends(e->d_name, ".o"))
-			strv_addf(&sources, "%s/%s", ctx->tools->dir, e->d_name);
-	if (d)
-		closedir(d);
-	ret = link_program(bd, ctx, "conform", &sources);
+	ret = link_suite(bd, ctx, "conform");
+	if (!ret)
+		ret = link_suite(bd, ctx, "stress");
 	if (ret == LAB_FAILED)
 		lab_fail(
 			LAB_FAILED,
 			"a UAPI header includes only <linux/types.h> and <linux/ioctl.h>, and compiles "
 			"in user space",
 			"the UAPI header of %s does not compile by itself", ctx->d->name);
-	strv_free(&sources);
 	return ret;
 }
 
@@ -403,7 +417,7 @@ static enum lab_exit make_room(struct build_dir *bd, void *arg)
 		return no_space_or(err, "copy", ctx->d->dir);
 	ret = make_modules(bd, ctx);
 	if (!ret)
-		ret = make_conform(bd, ctx);
+		ret = make_suites(bd, ctx);
 	for (size_t k = 0; k < ARRAY_SIZE(kinds) && !ret; k++) {
 		struct strv names = {};
 
@@ -476,6 +490,7 @@ static void describe(struct built *b)
 	find_programs(b->driver->dir, b->dir, "bench_", ".c", &b->benches);
 	find_programs(b->driver->dir, b->dir, "", "ctl.c", &b->clients);
 	b->conform = xasprintf("%s/conform", bin);
+	b->stress = xasprintf("%s/stress", bin);
 }
 
 enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struct built *b)
@@ -544,6 +559,7 @@ void built_free(struct built *b)
 	free(b->modules);
 	free(b->dir);
 	free(b->conform);
+	free(b->stress);
 	free(b->compiler);
 	strv_free(&b->tests);
 	strv_free(&b->benches);

@@ -9,6 +9,7 @@
 int cmd_run(int argc, char **argv);
 int cmd_test(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_stress(int argc, char **argv);
 int cmd_shell(int argc, char **argv);
 int cmd_kernel(int argc, char **argv);
 int cmd_check(int argc, char **argv);
@@ -25,6 +26,9 @@ struct args {
 	const char *group; /* check: one group of tests */
 	bool trace;	   /* bench: the split */
 	const char *clock; /* bench: "exact" or "wall"; NULL: both */
+	int stress_s;	   /* stress: how long */
+	unsigned long long seed;
+	bool has_seed;
 };
 
 /* Options beside the common ones (-h -v -k --dry-run --timeout --yes). */
@@ -35,7 +39,8 @@ enum args_option {
 	ARG_ONLY = 8,
 	ARG_BUDGET = 16,
 	ARG_GROUP = 32,
-	ARG_OUTPUT = 64, /* -o */
+	ARG_OUTPUT = 64,  /* -o */
+	ARG_STRESS = 128, /* --for, --seed */
 };
 
 /**

@@ -10,6 +10,7 @@
 
 #define JOB_TIMEOUT_S	  120
 #define CONFORM_TIMEOUT_S 180
+#define STRESS_MARGIN_S	  90
 #define GUESTS_MOST	  4 /* of half a GiB each */
 
 /* struct item - one module on one kernel: the unit that is given to a boot */
@@ -34,16 +35,19 @@ static struct ktap *kernel_node(struct test_run *t, const struct kernel *k)
 }
 
 /* The command that shows it again; @only: MODULE[/JOB[/CASE]], or NULL. */
-static void note_command(struct ktap *t, const struct driver *d, const struct kernel *k,
-			 const char *only)
+static void note_command(const struct test_run *run, struct ktap *t, const struct driver *d,
+			 const struct kernel *k, const char *only)
 {
+	_cleanup_free_ char *stress =
+		run->stress_s ? xasprintf(" --for %d --seed %llu", run->stress_s, run->seed) :
+				xstrdup("");
 	_cleanup_free_ char *ours = xasprintf("%s/drivers/%s", lab_data_dir(), d->name);
 	_cleanup_free_ char *dir = shell_quote(strcmp(ours, d->dir) ? d->dir : d->name);
 	_cleanup_free_ char *kernel = shell_quote(k->name);
 	_cleanup_free_ char *word = only ? shell_quote(only) : NULL;
 
-	ktap_note(t, "reproduce: ./cdevlab test %s -k %s%s%s", dir, kernel, word ? " --only " : "",
-		  word ?: "");
+	ktap_note(t, "reproduce: ./cdevlab %s %s -k %s%s%s%s", *stress ? "stress" : "test", dir,
+		  kernel, word ? " --only " : "", word ?: "", stress);
 }
 
 /* A kernel of "all" that cannot be had is a column without results. */
@@ -124,7 +128,7 @@ static enum lab_exit build_for(struct test_run *t, size_t k)
 static void note_no_build(struct test_run *t, size_t k, size_t i, struct ktap *node)
 {
 	ktap_set(node, KTAP_FAIL, "%s does not compile for %s", t->d[i].dir, t->k[k].name);
-	note_command(node, &t->d[i], &t->k[k], NULL);
+	note_command(t, node, &t->d[i], &t->k[k], NULL);
 }
 
 static void drop_kernel(struct test_run *t, size_t k, bool *any)
@@ -224,12 +228,18 @@ static void add_jobs(struct boot *b, const struct item *it)
 		strv_add(&modules, it->built->modules[i].name);
 	boot_add_module(b, it->built, it->module);
 	boot_add_load(b, it->built, it->module);
-	if (only_job(only, "conform")) {
+	if (it->run->stress_s) {
+		boot_add_stress(b, it->built);
+		j = boot_add_job(b, m, "stress", it->run->stress_s + STRESS_MARGIN_S);
+		strv_addf(&j->argv, "stress-%s", it->driver->name);
+		strv_addf(&j->argv, "--for=%d", it->run->stress_s);
+		strv_addf(&j->argv, "--seed=%llu", it->run->seed);
+	} else if (only_job(only, "conform")) {
 		j = boot_add_job(b, m, "conform", CONFORM_TIMEOUT_S);
 		strv_addf(&j->argv, "conform-%s", it->driver->name);
 		add_filter(j, only);
 	}
-	for (size_t i = 0; i < it->built->tests.n; i++) {
+	for (size_t i = 0; i < it->built->tests.n && !it->run->stress_s; i++) {
 		const char *test = it->built->tests.v[i];
 
 		if (!driver_program_fits(test + strlen("test_"), m, &modules) ||
@@ -335,14 +345,15 @@ static void note_reproduce(struct ktap *t, const struct item *it, const char *pa
 {
 	const char *slash = path ? strchr(path, '/') : NULL;
 	/* load and unload are part of every run; only a job or case narrows it */
-	bool whole = !slash || str_starts(slash, "/load") || str_starts(slash, "/unload");
+	bool whole = it->run->stress_s || !slash || str_starts(slash, "/load") ||
+		     str_starts(slash, "/unload");
 	_cleanup_free_ char *only = path ? str_replace(path, " ", "_") : xstrdup(it->module->name);
 
 	if (whole)
 		only[strcspn(only, "/")] = '\0';
 	else
 		only[strcspn(only, ":")] = '\0'; /* a claim's id is enough */
-	note_command(t, it->driver, it->kernel, only);
+	note_command(it->run, t, it->driver, it->kernel, only);
 }
 
 static bool has_command(const struct ktap *t)
@@ -616,7 +627,7 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 		label_boot(boots[i], members[i], counts[i]);
 		/* a guest of many modules needs its time; a hung one is found by its silence */
 		if (!boots[i]->vm.timeout_s)
-			boots[i]->vm.timeout_s = 120 + 60 * counts[i];
+			boots[i]->vm.timeout_s = 120 + (60 + t->stress_s) * counts[i];
 	}
 	if (!ret) {
 		lab_stage("boot", "%zu guest%s", n_boots, n_boots == 1 ? "" : "s");

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What a step is: a function of seed, worker, life and number. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include "stress.h"
+
+#define DIGEST_STEPS 1000
+
+const char *const stress_kind_names[DO_KINDS] = {
+	[DO_OPEN] = "open",	    [DO_CLOSE] = "close",
+	[DO_READ] = "read",	    [DO_WRITE] = "write",
+	[DO_PREAD] = "pread",	    [DO_PWRITE] = "pwrite",
+	[DO_READV] = "readv",	    [DO_WRITEV] = "writev",
+	[DO_SEEK] = "lseek",	    [DO_POLL] = "poll",
+	[DO_SELECT] = "select",	    [DO_EPOLL] = "epoll",
+	[DO_IOCTL] = "ioctl",	    [DO_IOCTL_UNKNOWN] = "ioctl-unknown",
+	[DO_MMAP] = "mmap",	    [DO_MUNMAP] = "munmap",
+	[DO_TOUCH] = "touch",	    [DO_SPLICE] = "splice",
+	[DO_DUP] = "dup",	    [DO_FCNTL] = "fcntl",
+	[DO_OTHER] = "other",	    [DO_PASS] = "pass",
+	[DO_RECEIVE] = "receive",   [DO_SIGNAL] = "signal",
+	[DO_AFFINITY] = "affinity", [DO_FORK] = "fork",
+	[DO_EXEC] = "exec",	    [DO_EVENT] = "event",
+};
+
+/* Of 10000, about. A fork costs as much as a hundred calls. */
+static unsigned int weights[DO_KINDS] = {
+	[DO_OPEN] = 700,   [DO_CLOSE] = 500,   [DO_READ] = 1200,
+	[DO_WRITE] = 1000, [DO_PREAD] = 500,   [DO_PWRITE] = 500,
+	[DO_READV] = 300,  [DO_WRITEV] = 300,  [DO_SEEK] = 400,
+	[DO_POLL] = 500,   [DO_SELECT] = 150,  [DO_EPOLL] = 350,
+	[DO_IOCTL] = 1800, [DO_TOUCH] = 200,   [DO_IOCTL_UNKNOWN] = 200,
+	[DO_MMAP] = 150,   [DO_MUNMAP] = 120,  [DO_SPLICE] = 150,
+	[DO_DUP] = 250,	   [DO_FCNTL] = 300,   [DO_OTHER] = 200,
+	[DO_PASS] = 120,   [DO_RECEIVE] = 150, [DO_SIGNAL] = 120,
+	[DO_AFFINITY] = 5, [DO_FORK] = 12,     [DO_EXEC] = 2,
+	[DO_EVENT] = 2,
+};
+static unsigned int total;
+
+static bool named(const char *names, const char *name)
+{
+	size_t n = strlen(name);
+	const char *at;
+
+	for (at = names; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+		if (!strncmp(at, name, n) && (!at[n] || at[n] == ','))
+			return true;
+	return false;
+}
+
+bool stress_choose(const char *names)
+{
+	unsigned int i;
+
+	if (!conf.n_ioctls)
+		weights[DO_IOCTL] = 0;
+	if (!conf.event)
+		weights[DO_EVENT] = 0;
+	total = 0;
+	for (i = 0; i < DO_KINDS; i++) {
+		if (names && !named(names, stress_kind_names[i]))
+			weights[i] = 0;
+		total += weights[i];
+	}
+	return total;
+}
+
+/* splitmix64 */
+uint64_t stress_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+	return z ^ (z >> 31);
+}
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+	uint64_t state = a ^ (b * 0xd1342543de82ef95 + 1);
+
+	return stress_random(&state);
+}
+
+static unsigned int below(uint64_t *r, unsigned int n)
+{
+	return (stress_random(r) >> 32) % n;
+}
+
+static enum stress_kind draw_kind(uint64_t *r)
+{
+	unsigned int at = below(r, total), i;
+
+	for (i = 0; at >= weights[i]; i++)
+		at -= weights[i];
+	return i;
+}
+
+static enum stress_place draw_place(uint64_t *r)
+{
+	static const unsigned char places[32] = {
+		[20] = AT_FRESH, AT_FRESH,  AT_HALF,   AT_HALF, AT_HALF,   AT_HOLE,
+		AT_HOLE,	 AT_RDONLY, AT_RDONLY, AT_NULL, AT_KERNEL, AT_DEVICE,
+	};
+
+	return places[below(r, 32)];
+}
+
+static size_t draw_size(uint64_t *r)
+{
+	static const size_t huge[] = { INT_MAX,		(size_t)INT_MAX + 1, UINT_MAX,
+				       (size_t)1 << 32, SSIZE_MAX,	     SIZE_MAX };
+	unsigned int what = below(r, 64);
+	uint64_t v = stress_random(r);
+
+	if (what < 4)
+		return 0;
+	if (what < 40)
+		return 1 + v % 16;
+	if (what < 48)
+		return ((size_t)1 << v % 13) + (v >> 32) % 3 - 1;
+	if (what < 60)
+		return v % 1025;
+	if (what < 62)
+		return v % 8193;
+	if (what < 63)
+		return v % 65537;
+	return huge[v % 6];
+}
+
+static off_t draw_pos(uint64_t *r)
+{
+	static const off_t far[] = { INT_MAX,	(off_t)INT_MAX + 1, (off_t)1 << 32,
+				     LLONG_MAX, LLONG_MAX - 7,	    LLONG_MIN };
+	unsigned int what = below(r, 32);
+	uint64_t v = stress_random(r);
+
+	if (what < 8)
+		return 0;
+	if (what < 20)
+		return v % 64;
+	if (what < 26)
+		return v % 65537;
+	if (what < 28)
+		return v % (1 << 24);
+	if (what < 30)
+		return -(off_t)(v % 5000);
+	return far[v % 6];
+}
+
+/* No O_CREAT: while the module is away, a file would take the node's place. */
+static int draw_open_flags(uint64_t v)
+{
+	static const int modes[8] = { O_RDWR,	O_RDWR,	  O_RDWR,   O_RDWR,
+				      O_RDONLY, O_RDONLY, O_WRONLY, O_ACCMODE };
+	static const int rare[16] = { O_APPEND, O_SYNC,	   O_DSYNC, O_TRUNC, O_DIRECT,
+				      O_ASYNC,	O_NOATIME, O_PATH,  O_EXCL };
+	int flags = modes[v & 7] | O_NOCTTY;
+
+	/* Two of three: waiting calls are broken only now and then. */
+	if ((v >> 3) % 3)
+		flags |= O_NONBLOCK;
+	if (v >> 60 & 1)
+		flags |= O_CLOEXEC;
+	if ((v >> 32 & 7) == 0)
+		flags |= rare[v >> 35 & 15];
+	return flags;
+}
+
+static unsigned long draw_unknown(uint64_t v)
+{
+	static const unsigned int sizes[] = { 0, 1, 4, 8, 16, 64, 4096, 16383 };
+	unsigned int type = v >> 8 & 0xff, nr = v & 0xff, dir = v >> 16 & 3;
+	unsigned long known = conf.n_ioctls ? conf.ioctls[(v >> 20) % conf.n_ioctls].cmd : 0;
+
+	/* Half of them only nearly known: an ABI that grows knows one call in several sizes. */
+	if (known && v >> 63) {
+		type = _IOC_TYPE(known);
+		if (v >> 62 & 1)
+			nr = _IOC_NR(known);
+		else
+			nr &= 0x1f;
+	}
+	if (conf_vfs_ioctl(type, nr))
+		return 0xfefefefe;
+	return _IOC(dir, type, nr, sizes[v >> 40 & 7]);
+}
+
+void stress_draw(uint64_t seed, unsigned int worker, unsigned int life, unsigned long nr,
+		 struct step *s)
+{
+	static const int waits[8] = { 0, 0, 0, 0, 1, 3, 10, -1 };
+	static const unsigned char args[16] = {
+		[6] = ARG_MUTATED, ARG_MUTATED, ARG_MUTATED, ARG_MUTATED, ARG_SMALL,
+		ARG_SMALL,	   ARG_SMALL,	ARG_SMALL,   ARG_RANDOM,  ARG_RANDOM,
+	};
+	uint64_t r = mix(mix(seed, worker), (uint64_t)life << 40 ^ nr), v;
+
+	s->kind = draw_kind(&r);
+	v = stress_random(&r);
+	s->node = conf.n_nodes ? (v & 0xff) % conf.n_nodes : 0;
+	s->fd = (v >> 8 & 0xff) % STRESS_FDS;
+	s->other = (v >> 16 & 0xff) % STRESS_FDS;
+	s->map = (v >> 24 & 0xff) % STRESS_MAPS;
+	s->wait_ms = waits[v >> 32 & 7];
+	s->whence = v >> 35 & 7;
+	s->arg = args[v >> 40 & 15];
+	s->place = draw_place(&r);
+	s->size = draw_size(&r);
+	s->pos = draw_pos(&r);
+	s->bits = stress_random(&r);
+	s->flags = s->kind == DO_OPEN ? draw_open_flags(s->bits) : (int)(s->bits & 0xffff);
+	s->call = conf.n_ioctls ? &conf.ioctls[(v >> 44) % conf.n_ioctls] : NULL;
+	s->cmd = s->kind == DO_IOCTL && s->call ? s->call->cmd : draw_unknown(s->bits);
+}
+
+void stress_print(FILE *out, const struct step *s)
+{
+	static const char *const places[AT_PLACES] = { "good",	 "fresh",  "half", "hole",
+						       "rdonly", "device", "null", "kernel" };
+	static const char *const args[ARG_KINDS] = { "declared", "mutated", "small", "random" };
+
+	fprintf(out, "%s node %u fd %u,%u map %u flags 0x%x %s+0x%zx pos %lld",
+		stress_kind_names[s->kind], s->node, s->fd, s->other, s->map, s->flags,
+		places[s->place], s->size, (long long)s->pos);
+	if (s->kind == DO_IOCTL || s->kind == DO_IOCTL_UNKNOWN)
+		fprintf(out, " %s 0x%lx %s", s->kind == DO_IOCTL ? s->call->name : "-", s->cmd,
+			args[s->arg]);
+	fprintf(out, " wait %d bits 0x%llx\n", s->wait_ms, (unsigned long long)s->bits);
+}
+
+uint64_t stress_digest(uint64_t seed)
+{
+	unsigned int worker, nr;
+	uint64_t digest = 0;
+	struct step s;
+
+	for (worker = 0; worker < STRESS_WORKERS; worker++) {
+		for (nr = 0; nr < DIGEST_STEPS; nr++) {
+			stress_draw(seed, worker, 0, nr, &s);
+			digest = mix(digest, s.kind);
+			digest = mix(digest, s.bits ^ s.size ^ (uint64_t)s.pos << 7 ^ s.cmd);
+		}
+	}
+	return digest;
+}
