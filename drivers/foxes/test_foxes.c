@@ -140,6 +140,25 @@ static pthread_t start(void *(*run)(void *), void *arg)
 	return thread;
 }
 
+/* Puts the calling thread on a CPU of its own, as far as there are. */
+static void use_cpu(unsigned int nr)
+{
+	cpu_set_t all, one;
+	unsigned int cpu, n;
+
+	CPU_ZERO(&all);
+	SAFE(sched_getaffinity(0, sizeof(all), &all));
+	nr %= CPU_COUNT(&all);
+	for (cpu = 0, n = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all) || n++ != nr)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		SAFE(sched_setaffinity(0, sizeof(one), &one));
+		return;
+	}
+}
+
 static void on_signal(int sig)
 {
 	(void)sig;
@@ -847,6 +866,7 @@ TEST(with_scope_device_a_read_that_has_something_does_not_wait_for_more)
 
 struct racer {
 	int fd;
+	unsigned int cpu;
 	size_t len;
 	bool faults; /* every other read goes to a bad address, in part */
 	bool own;    /* nobody else reads from its descriptor */
@@ -866,6 +886,7 @@ static void *race(void *arg)
 	ssize_t n, i;
 	int place;
 
+	use_cpu(r->cpu);
 	pthread_barrier_wait(r->start);
 	for (;;) {
 		/* None of it fits, or all but one byte. */
@@ -919,34 +940,39 @@ static void run_race(struct racer *racers, unsigned int n, unsigned int foxes)
 }
 
 /* The published driver: both found one fox left, both took it, and the kernel panicked. */
-static void race_on_one_open(unsigned int n, unsigned int rounds)
+static void race_on_one_open(unsigned int n, unsigned int rounds, unsigned int foxes)
 {
 	struct racer racers[RACERS_MAX];
 	unsigned int round, i;
+	char params[32];
 	int fd;
 
-	use_default();
+	snprintf(params, sizeof(params), "foxes=%u", foxes);
+	use(params);
 	for (round = 0; round < rounds; round++) {
 		memset(racers, 0, sizeof(racers));
 		fd = open_node(round % 4 == 3 ? O_RDONLY | O_NONBLOCK : O_RDONLY);
 		for (i = 0; i < n; i++) {
 			racers[i].fd = fd;
+			racers[i].cpu = i;
 			racers[i].len = odd_lengths[(round + i) % ARRAY_SIZE(odd_lengths)];
 		}
-		run_race(racers, n, FOXES_DEFAULT);
+		run_race(racers, n, foxes);
 		expect_end(fd);
 		close(fd);
 	}
+	use("");
 }
 
-TEST(two_racing_readers_of_one_open_get_200_foxes_between_them)
+TEST(two_racing_readers_of_one_open_get_its_foxes_between_them)
 {
-	race_on_one_open(2, 40);
+	race_on_one_open(2, 30, FOXES_DEFAULT);
+	race_on_one_open(2, 5, 3000);
 }
 
-TEST(eight_racing_readers_of_one_open_get_200_foxes_between_them)
+TEST(eight_racing_readers_of_one_open_get_its_foxes_between_them)
 {
-	race_on_one_open(8, 6);
+	race_on_one_open(8, 4, 1000);
 }
 
 static void race_on_the_device(unsigned int rounds, unsigned int foxes, bool faults)
@@ -963,6 +989,7 @@ static void race_on_the_device(unsigned int rounds, unsigned int foxes, bool fau
 		memset(racers, 0, sizeof(racers));
 		for (i = 0; i < RACERS_MAX; i++) {
 			racers[i].fd = open_node(i % 4 == 3 ? O_RDONLY | O_NONBLOCK : O_RDONLY);
+			racers[i].cpu = i / 2;
 			racers[i].len = lengths[i];
 			racers[i].own = true;
 			racers[i].faults = faults && i % 2;
@@ -987,6 +1014,60 @@ TEST(with_scope_device_eight_readers_get_exactly_the_foxes_there_are)
 TEST(with_scope_device_eight_readers_with_faults_get_exactly_the_foxes_there_are)
 {
 	race_on_the_device(8, 2001, true);
+}
+
+/* How long a stress goes on. */
+#define STRESS_MS 200
+
+struct storm {
+	unsigned int cpu;
+	pthread_barrier_t *start;
+	pthread_t thread;
+	unsigned int reads;
+};
+
+static void *read_to_nowhere(void *arg)
+{
+	int fd = open_node(O_RDONLY);
+	struct storm *s = arg;
+	long long until;
+	char *end = hole();
+
+	use_cpu(s->cpu);
+	pthread_barrier_wait(s->start);
+	until = now_ms() + STRESS_MS;
+	while (s->reads++ % 16 || now_ms() < until)
+		EXPECT_ERR(read(fd, end, 2 * FOXES_FOX_SIZE), EFAULT);
+	close(fd);
+	return NULL;
+}
+
+/* All take the same few foxes out and put them back; now and then there is none, and they wait. */
+TEST(with_scope_device_a_storm_of_faults_leaves_all_foxes_there)
+{
+	pthread_barrier_t start_line;
+	struct storm storms[3];
+	unsigned int i, reads = 0;
+	char buf[64];
+	int fd;
+
+	use("foxes=3 scope=device");
+	pthread_barrier_init(&start_line, NULL, 3);
+	for (i = 0; i < 3; i++) {
+		storms[i] = (struct storm){ .cpu = i, .start = &start_line };
+		storms[i].thread = start(read_to_nowhere, &storms[i]);
+	}
+	for (i = 0; i < 3; i++) {
+		pthread_join(storms[i].thread, NULL);
+		reads += storms[i].reads;
+	}
+	test_note("%u reads", reads);
+	fd = open_node(O_RDONLY);
+	EXPECT_EQ(read(fd, buf, sizeof(buf)), 12);
+	EXPECT_FOXES(buf, 12, 0);
+	expect_end(fd);
+	close(fd);
+	use("");
 }
 
 struct quitter {
@@ -1141,15 +1222,12 @@ TEST(a_big_read_lets_others_have_the_CPU)
 {
 	struct neighbour nb = { .reader = pthread_self() };
 	pthread_t thread;
-	cpu_set_t one;
 	ssize_t n;
 	int fd;
 
 	use_big(FOXES_SCOPE_OPEN);
 	handle_signals(0);
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	SAFE(sched_setaffinity(0, sizeof(one), &one));
+	use_cpu(0);
 	fd = open_node(O_RDONLY);
 	thread = start(interrupt_from_same_cpu, &nb);
 	n = SAFE(read_big(fd));
