@@ -53,13 +53,14 @@ static_assert(MYMEM_ADD_ALIGN == sizeof(atomic64_t));
  * struct mymem - the device
  * @bytes:	the memory, whole pages
  * @size:	how much of it there is for users; does not change
+ * @quick:	the longest transfer that is done at once: @size or MYMEM_CHUNK
  * @mutex:	with lock=mutex, held for each access to @bytes
  * @rwsem:	with lock=rwsem, the same; shared by those that only read
  * @misc:	its registration
  */
 struct mymem {
 	u8 *bytes;
-	size_t size;
+	size_t size, quick;
 	struct mutex mutex;
 	struct rw_semaphore rwsem;
 	struct miscdevice misc;
@@ -94,49 +95,51 @@ static const char *const mymem_locks[] = {
 	[MYMEM_LOCK_NONE] = "none",
 };
 
-/* Both off: lock=mutex, the straight way through. */
-static DEFINE_STATIC_KEY_FALSE(mymem_use_rwsem);
-static DEFINE_STATIC_KEY_FALSE(mymem_use_none);
+/* Both off: lock=mutex, the straight way through. The second is looked at with the first on only. */
+static DEFINE_STATIC_KEY_FALSE(mymem_not_mutex);
+static DEFINE_STATIC_KEY_FALSE(mymem_no_lock);
 
 static struct mymem mymem;
 
 /* Waiting ends by a kill only, as in a regular file's read and write. */
 static __always_inline int mymem_lock_shared(struct mymem *mm)
 {
-	if (static_branch_unlikely(&mymem_use_none))
-		return 0;
-	if (static_branch_unlikely(&mymem_use_rwsem))
+	if (static_branch_unlikely(&mymem_not_mutex)) {
+		if (static_branch_unlikely(&mymem_no_lock))
+			return 0;
 		return down_read_killable(&mm->rwsem);
+	}
 	return mutex_lock_killable(&mm->mutex);
 }
 
 static __always_inline void mymem_unlock_shared(struct mymem *mm)
 {
-	if (static_branch_unlikely(&mymem_use_none))
+	if (static_branch_unlikely(&mymem_not_mutex)) {
+		if (!static_branch_unlikely(&mymem_no_lock))
+			up_read(&mm->rwsem);
 		return;
-	if (static_branch_unlikely(&mymem_use_rwsem))
-		up_read(&mm->rwsem);
-	else
-		mutex_unlock(&mm->mutex);
+	}
+	mutex_unlock(&mm->mutex);
 }
 
 static __always_inline int mymem_lock_excl(struct mymem *mm)
 {
-	if (static_branch_unlikely(&mymem_use_none))
-		return 0;
-	if (static_branch_unlikely(&mymem_use_rwsem))
+	if (static_branch_unlikely(&mymem_not_mutex)) {
+		if (static_branch_unlikely(&mymem_no_lock))
+			return 0;
 		return down_write_killable(&mm->rwsem);
+	}
 	return mutex_lock_killable(&mm->mutex);
 }
 
 static __always_inline void mymem_unlock_excl(struct mymem *mm)
 {
-	if (static_branch_unlikely(&mymem_use_none))
+	if (static_branch_unlikely(&mymem_not_mutex)) {
+		if (!static_branch_unlikely(&mymem_no_lock))
+			up_write(&mm->rwsem);
 		return;
-	if (static_branch_unlikely(&mymem_use_rwsem))
-		up_write(&mm->rwsem);
-	else
-		mutex_unlock(&mm->mutex);
+	}
+	mutex_unlock(&mm->mutex);
 }
 
 /* For callers that may not wait: -EAGAIN. */
@@ -144,31 +147,29 @@ static int mymem_trylock(struct mymem *mm, bool excl)
 {
 	bool got;
 
-	if (static_branch_unlikely(&mymem_use_none))
+	if (static_branch_unlikely(&mymem_no_lock))
 		return 0;
-	if (static_branch_unlikely(&mymem_use_rwsem))
+	if (static_branch_unlikely(&mymem_not_mutex))
 		got = excl ? down_write_trylock(&mm->rwsem) : down_read_trylock(&mm->rwsem);
 	else
 		got = mutex_trylock(&mm->mutex);
 	return got ? 0 : -EAGAIN;
 }
 
-/* What is left for a transfer that passes the end, or -EINVAL when that is not to be. */
-static noinline ssize_t mymem_span_at_end(const struct mymem *mm, u64 pos, size_t len)
+/* A transfer that lies inside the memory and is short. No sum that could wrap. */
+static __always_inline bool mymem_is_quick(const struct mymem *mm, u64 pos, size_t len)
 {
-	if (!len)
-		return 0;
+	return likely(len <= mm->quick && pos <= mm->size - len);
+}
+
+/* How much of a transfer lies inside the memory; -EINVAL when it must be all of it. */
+static ssize_t mymem_span(const struct mymem *mm, u64 pos, size_t len)
+{
+	if (!len || (len <= mm->size && pos <= mm->size - len))
+		return len;
 	if (strict)
 		return -EINVAL;
 	return pos < mm->size ? mm->size - pos : 0;
-}
-
-/* How much of a transfer lies inside the memory. No sum that could wrap. */
-static __always_inline ssize_t mymem_span(const struct mymem *mm, u64 pos, size_t len)
-{
-	if (likely(len <= mm->size && pos <= mm->size - len))
-		return len;
-	return mymem_span_at_end(mm, pos, len);
 }
 
 /* Between two chunks of a long transfer. True: the caller is to end here. */
@@ -178,8 +179,8 @@ static bool mymem_pause(void)
 	return fatal_signal_pending(current);
 }
 
-/* To and from memory of the kernel. Return what was copied. */
-static noinline size_t mymem_copy_long(u8 *to, const u8 *from, size_t len)
+/* To and from memory of the kernel. Returns what was copied. */
+static size_t mymem_copy(u8 *to, const u8 *from, size_t len)
 {
 	size_t done = 0, n;
 
@@ -189,14 +190,6 @@ static noinline size_t mymem_copy_long(u8 *to, const u8 *from, size_t len)
 		done += n;
 	} while (done < len && !mymem_pause());
 	return done;
-}
-
-static __always_inline size_t mymem_copy(void *to, const void *from, size_t len)
-{
-	if (unlikely(len > MYMEM_CHUNK))
-		return mymem_copy_long(to, from, len);
-	memcpy(to, from, len);
-	return len;
 }
 
 /**
@@ -209,6 +202,20 @@ size_t mymem_size(void)
 	return mymem.size;
 }
 EXPORT_SYMBOL_GPL(mymem_size);
+
+/* At the end of the memory, or long. */
+static noinline ssize_t mymem_read_slow(struct mymem *mm, u64 pos, void *to, size_t len)
+{
+	ssize_t n = mymem_span(mm, pos, len);
+
+	if (n <= 0)
+		return n;
+	if (mymem_lock_shared(mm))
+		return -EINTR;
+	n = mymem_copy(to, mm->bytes + pos, n);
+	mymem_unlock_shared(mm);
+	return n;
+}
 
 /**
  * mymem_read() - reads the memory
@@ -226,17 +233,30 @@ EXPORT_SYMBOL_GPL(mymem_size);
 ssize_t mymem_read(u64 pos, void *to, size_t len)
 {
 	struct mymem *mm = &mymem;
+	const u8 *from = mm->bytes + pos;
+
+	if (!mymem_is_quick(mm, pos, len))
+		return mymem_read_slow(mm, pos, to, len);
+	if (mymem_lock_shared(mm))
+		return -EINTR;
+	memcpy(to, from, len);
+	mymem_unlock_shared(mm);
+	return len;
+}
+EXPORT_SYMBOL_GPL(mymem_read);
+
+static noinline ssize_t mymem_write_slow(struct mymem *mm, u64 pos, const void *from, size_t len)
+{
 	ssize_t n = mymem_span(mm, pos, len);
 
 	if (n <= 0)
-		return n;
-	if (mymem_lock_shared(mm))
+		return n || !len ? n : -ENOSPC;
+	if (mymem_lock_excl(mm))
 		return -EINTR;
-	n = mymem_copy(to, mm->bytes + pos, n);
-	mymem_unlock_shared(mm);
+	n = mymem_copy(mm->bytes + pos, from, n);
+	mymem_unlock_excl(mm);
 	return n;
 }
-EXPORT_SYMBOL_GPL(mymem_read);
 
 /**
  * mymem_write() - writes the memory
@@ -254,15 +274,15 @@ EXPORT_SYMBOL_GPL(mymem_read);
 ssize_t mymem_write(u64 pos, const void *from, size_t len)
 {
 	struct mymem *mm = &mymem;
-	ssize_t n = mymem_span(mm, pos, len);
+	u8 *to = mm->bytes + pos;
 
-	if (n <= 0)
-		return n || !len ? n : -ENOSPC;
+	if (!mymem_is_quick(mm, pos, len))
+		return mymem_write_slow(mm, pos, from, len);
 	if (mymem_lock_excl(mm))
 		return -EINTR;
-	n = mymem_copy(mm->bytes + pos, from, n);
+	memcpy(to, from, len);
 	mymem_unlock_excl(mm);
-	return n;
+	return len;
 }
 EXPORT_SYMBOL_GPL(mymem_write);
 
@@ -389,30 +409,39 @@ static ssize_t mymem_write_iter(struct kiocb *iocb, struct iov_iter *from)
  * pread(2) and read(2) come here, splice, readv and io_uring to mymem_read_iter(). Both may be there,
  * as for /dev/zero: an iterator for a single buffer is a third of what a small read costs.
  */
-static ssize_t mymem_fop_read(struct file *file, char __user *to, size_t len, loff_t *ppos)
+static noinline ssize_t mymem_fop_read_slow(struct mymem *mm, char __user *to, size_t len,
+					    loff_t *ppos)
 {
-	struct mymem *mm = &mymem;
 	ssize_t n = mymem_span(mm, *ppos, len);
 	size_t done;
 
 	if (n <= 0)
 		return n;
-	if (n <= MYMEM_SMALL) {
-		u8 small[MYMEM_SMALL];
-
-		if (mymem_lock_shared(mm))
-			return -EINTR;
-		memcpy(small, mm->bytes + *ppos, n);
-		mymem_unlock_shared(mm);
-		done = n - copy_to_user(to, small, n);
-	} else {
-		if (mymem_lock_shared(mm))
-			return -EINTR;
-		done = mymem_copy_to_user(to, mm->bytes + *ppos, n);
-		mymem_unlock_shared(mm);
-	}
+	if (mymem_lock_shared(mm))
+		return -EINTR;
+	done = mymem_copy_to_user(to, mm->bytes + *ppos, n);
+	mymem_unlock_shared(mm);
 	*ppos += done;
 	return done ?: -EFAULT;
+}
+
+static ssize_t mymem_fop_read(struct file *file, char __user *to, size_t len, loff_t *ppos)
+{
+	struct mymem *mm = &mymem;
+	u8 small[MYMEM_SMALL];
+	size_t left;
+
+	if (len > MYMEM_SMALL || !mymem_is_quick(mm, *ppos, len))
+		return mymem_fop_read_slow(mm, to, len, ppos);
+	if (mymem_lock_shared(mm))
+		return -EINTR;
+	memcpy(small, mm->bytes + *ppos, len);
+	mymem_unlock_shared(mm);
+	left = copy_to_user(to, small, len);
+	if (left == len && len)
+		return -EFAULT;
+	*ppos += len - left;
+	return len - left;
 }
 
 static loff_t mymem_llseek(struct file *file, loff_t offset, int whence)
@@ -431,10 +460,10 @@ static noinline long mymem_ioctl_info(struct mymem *mm, struct mymem_info __user
 
 	if (strict)
 		info.flags |= MYMEM_FLAG_STRICT;
-	if (static_key_enabled(&mymem_use_rwsem))
-		info.flags |= MYMEM_FLAG_LOCK_RWSEM;
-	else if (!static_key_enabled(&mymem_use_none))
+	if (!static_key_enabled(&mymem_not_mutex))
 		info.flags |= MYMEM_FLAG_LOCK_MUTEX;
+	else if (!static_key_enabled(&mymem_no_lock))
+		info.flags |= MYMEM_FLAG_LOCK_RWSEM;
 
 	if (get_user(room, &arg->size))
 		return -EFAULT;
@@ -602,16 +631,17 @@ static int __init mymem_init(void)
 	mutex_init(&mm->mutex);
 	init_rwsem(&mm->rwsem);
 	mm->size = size;
+	mm->quick = min_t(size_t, size, MYMEM_CHUNK);
 	/* Somebody's wish for a large memory is no reason to kill other processes. */
 	mm->bytes = __vmalloc(size, GFP_KERNEL | __GFP_ZERO | __GFP_NORETRY | __GFP_NOWARN);
 	if (!mm->bytes) {
 		pr_err("no memory for %lu bytes\n", size);
 		return -ENOMEM;
 	}
-	if (kind == MYMEM_LOCK_RWSEM)
-		static_branch_enable(&mymem_use_rwsem);
-	else if (kind == MYMEM_LOCK_NONE)
-		static_branch_enable(&mymem_use_none);
+	if (kind != MYMEM_LOCK_MUTEX)
+		static_branch_enable(&mymem_not_mutex);
+	if (kind == MYMEM_LOCK_NONE)
+		static_branch_enable(&mymem_no_lock);
 
 	mm->misc.mode = mode;
 	ret = misc_register(&mm->misc);

@@ -478,18 +478,18 @@ static long call_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (call.operation == MYMEM_TEST_OP_ADD && call.length)
 		return -EINVAL;
 
-	for (i = 0; i < call.repeat && ret >= 0; i++) {
-		if (i) {
-			cond_resched();
-			if (signal_pending(current))
-				return -EINTR;
-		}
+	for (i = call.repeat; i;) {
 		if (call.operation == MYMEM_TEST_OP_READ)
 			ret = mymem_read(0, buffer, call.length);
 		else if (call.operation == MYMEM_TEST_OP_WRITE)
 			ret = mymem_write(0, buffer, call.length);
 		else
 			ret = mymem_fetch_add(0, 1, NULL);
+		if (!--i || ret < 0)
+			break;
+		cond_resched();
+		if (signal_pending(current))
+			return -EINTR;
 	}
 	return ret;
 }
