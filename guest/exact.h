@@ -14,8 +14,8 @@
  *
  * or {"op":"SET","skipped":"open: EOPNOTSUPP"} or {"op":"SET","error":"check: EPROTO"}; "floor" is null for
  * "empty", and "spread":true is there when the operation says so. "mean" is that of a loop with no reading
- * inside: it goes with the mean of "empty", the others with the mode of "empty". Where a tick is more than
- * one instruction (arm64: 16), mean * insns_per_tick is the number, and the mode is coarse.
+ * inside: it goes with the mean of "empty", the others with the mode of "empty". All are ticks of the counter:
+ * where one is more than one instruction, the host multiplies, and says that figures are rounded.
  *
  * The three floors (empty loop, getppid, ENOTTY on /dev/null) are measured by exact_main() itself and come first,
  * named "empty", "syscall", "enotty". Figures are raw: the host subtracts.

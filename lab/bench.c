@@ -89,6 +89,50 @@ static void load_ranges(struct bench_guest *g, const char *module)
 	strv_free(&lines);
 }
 
+/* The mode of an operation of the module that is being traced; its program was run without --trace before. */
+static bool raw_mode(const struct bench_guest *g, const char *op, json_int_t *mode)
+{
+	const char *module = g->boot.running->module;
+	bool found = false;
+
+	for (size_t i = 0; i < g->boot.n && !found; i++) {
+		const struct job *j = &g->boot.jobs[i];
+		struct strv lines = {};
+
+		if (strcmp(j->module, module) || !str_starts(strchr(j->name, '/') + 1, "bench_") ||
+		    !j->out.s)
+			continue;
+		strv_split(&lines, j->out.s, "\n");
+		for (size_t k = 0; k < lines.n && !found; k++) {
+			json_t *line = json_loads(lines.v[k], 0, NULL);
+			const char *name = json_string_value(json_object_get(line, "op"));
+			json_t *value = json_object_get(line, "mode");
+
+			found = name && value && !strcmp(name, op);
+			*mode = json_integer_value(value);
+			json_decref(line);
+		}
+		strv_free(&lines);
+	}
+	return found;
+}
+
+/* How long a pass must be if it is one of those that the counter found most often; 0: not known. */
+static size_t wanted_total(const struct bench_guest *g, const char *op)
+{
+	json_int_t mode, empty;
+
+	for (size_t i = 0; i < g->n_splits; i++) {
+		const struct split_record *r = &g->splits[i];
+
+		if (strcmp(r->op, FLOOR_EMPTY) || strcmp(r->module, g->boot.running->module))
+			continue;
+		if (raw_mode(g, op, &mode) && raw_mode(g, FLOOR_EMPTY, &empty) && mode >= empty)
+			return lround(r->split.user + r->split.rest) + mode - empty;
+	}
+	return 0;
+}
+
 static void on_trace(struct vm *vm, const char *name, const char *exec_log)
 {
 	struct bench_guest *g = vm->ctx;
@@ -107,7 +151,8 @@ static void on_trace(struct vm *vm, const char *name, const char *exec_log)
 			return;
 	}
 	load_ranges(g, g->boot.running->module);
-	if (bench_trace_parse(exec_log, g->mark, KERNEL_START, g->ranges, g->n_ranges, &split))
+	if (bench_trace_parse(exec_log, g->mark, KERNEL_START, g->ranges, g->n_ranges,
+			      wanted_total(g, name), &split))
 		return;
 	g->splits = xrealloc(g->splits, g->n_splits + 1, sizeof(*g->splits));
 	g->splits[g->n_splits++] =
@@ -154,7 +199,8 @@ const struct bench_op *bench_find_op(const struct bench *b, const struct kernel 
 	return NULL;
 }
 
-static void read_op(struct bench *b, struct bench_guest *g, const struct item *it, json_t *line)
+static void read_op(struct bench *b, struct bench_guest *g, const struct item *it, json_t *line,
+		    long per_tick)
 {
 	const char *name = json_string_value(json_object_get(line, "op"));
 	const char *floor = json_string_value(json_object_get(line, "floor"));
@@ -176,9 +222,10 @@ static void read_op(struct bench *b, struct bench_guest *g, const struct item *i
 		.floor = floor ? xstrdup(floor) : NULL,
 		.spread = json_is_true(json_object_get(line, "spread")),
 		.raw = json_incref(line),
-		.instructions = json_integer_value(json_object_get(line, "mode")),
+		.instructions = per_tick * json_integer_value(json_object_get(line, "mode")),
 		.at_mode = json_integer_value(json_object_get(line, "at_mode")) / samples,
-		.mean = json_number_value(json_object_get(line, "mean")),
+		.mean = per_tick * json_number_value(json_object_get(line, "mean")),
+		.per_tick = per_tick,
 	};
 }
 
@@ -218,8 +265,10 @@ static void subtract(struct bench *b)
 
 		if (!empty || !strcmp(op->name, FLOOR_EMPTY))
 			continue;
-		op->instructions -= json_integer_value(json_object_get(empty->raw, "mode"));
-		op->mean -= json_number_value(json_object_get(empty->raw, "mean"));
+		op->instructions -=
+			empty->per_tick * json_integer_value(json_object_get(empty->raw, "mode"));
+		op->mean -=
+			empty->per_tick * json_number_value(json_object_get(empty->raw, "mean"));
 	}
 	for (size_t i = 0; i < b->n; i++) {
 		struct bench_op *op = &b->ops[i];
@@ -259,7 +308,7 @@ static void check_splits(struct bench *b, struct bench_guest *g)
 		double sum = op->user + op->in_module + op->kernel_rest;
 		struct ktap *t;
 
-		if (op->kernel != g->boot.vm.kernel || !op->split ||
+		if (op->kernel != g->boot.vm.kernel || !op->split || op->per_tick > 1 ||
 		    !strcmp(op->name, FLOOR_EMPTY) || lround(sum) == op->instructions)
 			continue;
 		t = ktap_new(b->run->root, "split");
@@ -285,6 +334,7 @@ static void read_item(struct bench *b, struct bench_guest *g, const struct item 
 	struct job *j = boot_find_job(&g->boot, it->module->name, it->program);
 	struct strv lines = {};
 	size_t had = b->n;
+	long per_tick = 1;
 
 	if (j->out.s)
 		strv_split(&lines, j->out.s, "\n");
@@ -297,12 +347,19 @@ static void read_item(struct bench *b, struct bench_guest *g, const struct item 
 		if (json_is_false(json_object_get(line, "icount")))
 			ktap_set(ktap_new(t, "clock"), KTAP_FAIL,
 				 "the guest's counter does not count instructions");
+		if (json_integer_value(json_object_get(line, "insns_per_tick")) > 1) {
+			per_tick = json_integer_value(json_object_get(line, "insns_per_tick"));
+			ktap_set(
+				ktap_new(t, "clock"), KTAP_FAIL,
+				"a tick of the guest's counter is %ld instructions: all figures are rounded",
+				per_tick);
+		}
 		if (error)
 			ktap_set(ktap_new(t, name), KTAP_FAIL, "%s", error);
 		else if (skipped)
 			ktap_set(ktap_new(t, name), KTAP_SKIP, "%s", skipped);
 		else if (name) {
-			read_op(b, g, it, line);
+			read_op(b, g, it, line, per_tick);
 			ktap_set(ktap_new(t, name), KTAP_PASS, NULL);
 		}
 		json_decref(line);

@@ -27,6 +27,7 @@ struct bench_op {
 	long own;	   /* above its floor */
 	double at_mode;	   /* share of samples at the mode, 0..1 */
 	double mean;	   /* of the loop, the empty call's taken off */
+	long per_tick;	   /* instructions; 1, or all the figures are rounded */
 	bool split;	   /* the following are known */
 	double user, in_module, kernel_rest;
 	struct bench_function *functions; /* of the module, most expensive first */
@@ -141,10 +142,12 @@ struct trace_range {
  * @mark:	address of exact_mark(): passes are what lies between two visits
  * @ranges:	functions of the module, absolute, sorted by start
  * @kernel_start: addresses from here on are the kernel's
- * The most common total is taken, so that a pass with a timer tick in it does not count. Return: 0 or -errno.
+ * @want:	a pass of that total is taken, if there is one: an operation may have two lengths in turn
+ * Else it is the most common total, so that a pass with a timer tick in it does not count. Return: 0 or -errno.
  */
 int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel_start,
-		      const struct trace_range *ranges, size_t n_ranges, struct trace_split *out);
+		      const struct trace_range *ranges, size_t n_ranges, size_t want,
+		      struct trace_split *out);
 void trace_split_free(struct trace_split *s);
 
 #endif

@@ -104,7 +104,8 @@ static void attribute(const unsigned long *pcs, const struct pass *p, unsigned l
 }
 
 int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel_start,
-		      const struct trace_range *ranges, size_t n_ranges, struct trace_split *out)
+		      const struct trace_range *ranges, size_t n_ranges, size_t want,
+		      struct trace_split *out)
 {
 	_cleanup_file_ FILE *f = fopen(path, "re");
 	unsigned long *pcs = NULL, pc;
@@ -159,6 +160,9 @@ int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel
 		}
 		from = i + 1;
 	}
+	for (size_t i = 0; i < n_passes; i++)
+		if (totals[i] == want)
+			mode = want;
 	for (size_t i = 0; i < n_passes && !out->passes; i++) {
 		if (passes[i].total != mode)
 			continue;
