@@ -95,6 +95,18 @@ static void check_op(struct ktap *t, const struct bench_op *op, json_t *entry)
 	}
 }
 
+/* A new release of a kernel has new figures: the command that keeps them. */
+static void skip_op(struct ktap *t, const struct bench_op *op, const char *path)
+{
+	const struct driver *d = op->built->driver;
+	_cleanup_free_ char *ours = xasprintf("%s/drivers/%s", lab_data_dir(), d->name);
+	_cleanup_free_ char *file = shell_quote(path);
+	_cleanup_free_ char *room = shell_quote(strcmp(ours, d->dir) ? d->dir : d->name);
+
+	ktap_set(t, KTAP_SKIP, "no budget for %s and %s; ./cdevlab bench -k %s --save-budget %s %s",
+		 op->kernel->release, op->built->compiler, op->kernel->name, file, room);
+}
+
 enum lab_exit bench_budget_check(struct bench *b, const struct driver *only, const char *path)
 {
 	json_error_t error;
@@ -118,8 +130,7 @@ enum lab_exit bench_budget_check(struct bench *b, const struct driver *only, con
 		if (entry)
 			check_op(t, op, entry);
 		else
-			ktap_set(t, KTAP_SKIP, "%s has no budget for %s and %s", path_base(path),
-				 op->kernel->release, op->built->compiler);
+			skip_op(t, op, path);
 	}
 	json_decref(root);
 	ktap_settle(b->run->root);

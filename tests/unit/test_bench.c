@@ -157,6 +157,7 @@ static void a_log_without_two_marks_is_no_split(void **state)
 struct fixture {
 	struct arch arch;
 	struct kernel kernel;
+	struct driver driver;
 	struct built built;
 	struct test_run run;
 	struct bench_function function;
@@ -169,8 +170,11 @@ static void fixture_init(struct fixture *f, long own)
 {
 	*f = (struct fixture){
 		.arch = { .name = "amd64" },
-		.kernel = { .release = "6.1.0-1-amd64", .arch = &f->arch },
-		.built = { .compiler = "gcc 12" },
+		.kernel = { .name = "debian:bookworm/amd64",
+			    .release = "6.1.0-1-amd64",
+			    .arch = &f->arch },
+		.driver = { .name = "room", .dir = "/tmp/my room" },
+		.built = { .driver = &f->driver, .compiler = "gcc 12" },
 		.function = { .name = "drv_set", .count = own },
 		.path = "/tmp/cdevlab-test-budget.json",
 	};
@@ -225,13 +229,19 @@ static void a_rise_of_one_instruction_fails_and_names_the_function(void **state)
 static void another_compiler_has_no_budget_and_keeps_the_first_ones(void **state)
 {
 	struct fixture f;
+	struct ktap *t;
 
 	(void)state;
 	fixture_init(&f, 66);
 	unlink(f.path);
 	assert_int_equal(bench_budget_save(&f.bench, f.path), LAB_OK);
 	f.built.compiler = "gcc 14";
-	assert_int_equal(checked(&f)->result, KTAP_SKIP);
+	t = checked(&f);
+	assert_int_equal(t->result, KTAP_SKIP);
+	assert_string_equal(
+		t->reason,
+		"no budget for 6.1.0-1-amd64 and gcc 14; ./cdevlab bench -k debian:bookworm/amd64 "
+		"--save-budget /tmp/cdevlab-test-budget.json '/tmp/my room'");
 	ktap_free(f.run.root);
 
 	fixture_init(&f, 70);
@@ -322,7 +332,6 @@ static void what_is_no_record_makes_the_command_a_failure(void **state)
 /* struct room - a room with two operations, a wall command and goals, on one kernel */
 struct room {
 	struct fixture f;
-	struct driver driver;
 	struct module module;
 	struct bench_op ops[2];
 	struct bench_wall wall;
@@ -336,10 +345,7 @@ static void room_init(struct room *r)
 
 	*r = (struct room){};
 	fixture_init(&r->f, 150);
-	r->f.kernel.name = "debian:bookworm/amd64";
-	r->driver = (struct driver){ .name = "room" };
 	r->module = (struct module){ .name = "drv" };
-	r->f.built.driver = &r->driver;
 	r->f.built.modules = &r->module;
 	r->f.built.n = 1;
 	r->ops[0] = r->ops[1] = r->f.op;
@@ -352,7 +358,7 @@ static void room_init(struct room *r)
 	r->ops[1].own = 0;
 	r->f.run.k = &r->f.kernel;
 	r->f.run.n_kernels = 1;
-	r->f.run.d = &r->driver;
+	r->f.run.d = &r->f.driver;
 	r->f.run.n_drivers = 1;
 	r->f.run.built = &r->f.built;
 	t = ktap_new(ktap_new(r->f.run.root, "debian:bookworm/amd64 6.1.0-1-amd64"), "room");
@@ -364,16 +370,16 @@ static void room_init(struct room *r)
 	r->f.bench.ops = r->ops;
 	r->f.bench.n = 2;
 	r->f.bench.exact_ran = true;
-	r->driver.goals = &r->goal;
-	r->driver.n_goals = 1;
+	r->f.driver.goals = &r->goal;
+	r->f.driver.n_goals = 1;
 }
 
 static void room_free(struct room *r)
 {
 	ktap_free(r->f.run.root);
-	for (size_t i = 0; i < r->driver.published.n; i++)
-		record_free(&r->driver.published.records[i]);
-	free(r->driver.published.records);
+	for (size_t i = 0; i < r->f.driver.published.n; i++)
+		record_free(&r->f.driver.published.records[i]);
+	free(r->f.driver.published.records);
 	if (r->f.bench.n_walls)
 		forget(&r->wall);
 }
@@ -392,7 +398,7 @@ static char *printed(void (*print)(FILE *out, const struct bench *b), const stru
 static void publish(struct room *r, const char *json)
 {
 	_cleanup_free_ char *problem = NULL;
-	struct published *p = &r->driver.published;
+	struct published *p = &r->f.driver.published;
 	json_t *o = json_loads(json, 0, NULL);
 
 	p->records = xrealloc(p->records, p->n + 1, sizeof(*p->records));
@@ -410,7 +416,7 @@ static void the_clocks_and_the_published_figures_stand_in_one_table(void **state
 
 	(void)state;
 	room_init(&r);
-	strv_add(&r.driver.walls, "measure");
+	strv_add(&r.f.driver.walls, "measure");
 	said(&r.wall, PLACE("a") ",\"value\":0.5,\"unit\":\"us\"}\n" PLACE(
 			      "b") ",\"unmeasured\":\"no meter\"}\n");
 	r.wall.kernel = &r.f.kernel;
@@ -421,13 +427,13 @@ static void the_clocks_and_the_published_figures_stand_in_one_table(void **state
 	r.f.bench.n_walls = 1;
 	r.f.bench.wall_ran = true;
 	r.placed = (struct placed){ "T", "a", "c", "drv", "read", "floor" };
-	r.driver.published.exact = &r.placed;
-	r.driver.published.n_exact = 1;
-	r.driver.published.source = "A paper";
+	r.f.driver.published.exact = &r.placed;
+	r.f.driver.published.n_exact = 1;
+	r.f.driver.published.source = "A paper";
 	publish(&r, PLACE("a") ",\"value\":2,\"unit\":\"us\"}");
 	publish(&r, PLACE("d") ",\"value\":7.25,\"unit\":\"us\"}");
 
-	tables = bench_tables(&r.f.bench, &r.f.kernel, &r.driver, &n);
+	tables = bench_tables(&r.f.bench, &r.f.kernel, &r.f.driver, &n);
 	assert_int_equal(n, 1);
 	assert_int_equal(tables[0].n_rows, 3);
 	assert_int_equal(tables[0].n_columns, 1);
@@ -448,7 +454,7 @@ static void the_clocks_and_the_published_figures_stand_in_one_table(void **state
 	free(text);
 	bench_tables_check(&r.f.bench);
 	assert_int_equal(ktap_count(r.f.run.root).failed, 0);
-	strv_free(&r.driver.walls);
+	strv_free(&r.f.driver.walls);
 	room_free(&r);
 }
 
@@ -459,7 +465,7 @@ static void a_command_that_failed_is_told_and_its_cells_are_empty(void **state)
 
 	(void)state;
 	room_init(&r);
-	strv_add(&r.driver.walls, "measure");
+	strv_add(&r.f.driver.walls, "measure");
 	said(&r.wall, "");
 	r.wall.kernel = &r.f.kernel;
 	r.wall.built = &r.f.built;
@@ -472,7 +478,7 @@ static void a_command_that_failed_is_told_and_its_cells_are_empty(void **state)
 	assert_non_null(strstr(text, "unmeasured: measure: it printed no record"));
 	assert_non_null(strstr(text, "  a      -              2\n"));
 	free(text);
-	strv_free(&r.driver.walls);
+	strv_free(&r.f.driver.walls);
 	room_free(&r);
 }
 
@@ -483,8 +489,8 @@ static void an_operation_that_published_json_misspells_is_a_failure(void **state
 	(void)state;
 	room_init(&r);
 	r.placed = (struct placed){ "T", "a", "c", "drv", "left out", NULL };
-	r.driver.published.exact = &r.placed;
-	r.driver.published.n_exact = 1;
+	r.f.driver.published.exact = &r.placed;
+	r.f.driver.published.n_exact = 1;
 	bench_tables_check(&r.f.bench);
 	assert_int_equal(ktap_count(r.f.run.root).failed, 0);
 	r.placed.op = "raed";
