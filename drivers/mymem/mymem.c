@@ -447,7 +447,7 @@ static ssize_t mymem_fop_read(struct file *file, char __user *to, size_t len, lo
 static loff_t mymem_llseek(struct file *file, loff_t offset, int whence)
 {
 	/* SEEK_DATA and SEEK_HOLE, too: all of it is data. */
-	return fixed_size_llseek(file, offset, whence, mymem.size);
+	return generic_file_llseek_size(file, offset, whence, mymem.size, mymem.size);
 }
 
 static noinline long mymem_ioctl_info(struct mymem *mm, struct mymem_info __user *arg)
