@@ -49,8 +49,19 @@ static const char nodes[] =
 	"loop mapper mem mqueue net null nvram nvme port ppp ptmx pts ptp random rfkill rtc sg shm snapshot "
 	"snd stderr stdin stdout tty ttyS tun udmabuf uhid uinput urandom usb vcs vfio vhci watchdog zero ";
 
-/* Functions, structures and macros of the kernel begin so, and one would be defined twice. */
-static const char prefixes[] = " ";
+/*
+ * What names of the kernel begin with (driver_init, mutex_init, struct cred_info) that the driver's would clash
+ * with: those single words with which the files do not compile on 6.1 or 6.12.
+ */
+static const char prefixes[] =
+	" alarm apm call cmpxchg cmpxchg128 cmpxchg64 complete cpu cr4 cred default demangle "
+	"dentry devres do driver edd edid efi files filp finish fork get group hrtimer "
+	"hrtimers ida idr initmem inode ist kcsan kern kernfs key kill klist kmsg kobject "
+	"kref kset lock lockdep lruvec mangle mas module modversion msr mt mutex no "
+	"nonseekable noop oops paging pidfd poking pti put pv qc quota random rcu rcuwait "
+	"rhashtable rhltable rwlock rwsem sched screen sema seqcount seqlock shm shrinker "
+	"signals simple smp sparse spin srcu stream subprocess syscall sysfs thread tile time "
+	"timekeeping timerqueue tsc uprobes vfs workqueue x86 xa xchg ";
 
 static bool has_word(const char *list, const char *word)
 {
@@ -101,34 +112,36 @@ static char *find_module_list(const char *name)
 	return found;
 }
 
-/* A module NAME that another room builds: both cannot be loaded. Returns the room's name, or NULL. */
-static char *find_room_with(const char *name)
+/* The room that is called so, or has a module that is: both could not be loaded. */
+static enum lab_exit find_room_with(const char *name, char **found)
 {
 	struct strv names = {};
-	char *found = NULL;
+	enum lab_exit ret = driver_names(&names);
 
-	driver_names(&names);
-	for (size_t i = 0; i < names.n && !found; i++) {
+	for (size_t i = 0; i < names.n && !*found; i++) {
 		_cleanup_free_ char *source =
 			xasprintf("%s/drivers/%s/%s.c", lab_data_dir(), names.v[i], name);
 
 		if (!strcmp(names.v[i], name) || file_exists(source))
-			found = xstrdup(names.v[i]);
+			*found = xstrdup(names.v[i]);
 	}
 	strv_free(&names);
-	return found;
+	return ret;
 }
 
 static enum lab_exit check_name(const char *name)
 {
 	_cleanup_free_ char *room = NULL, *list = NULL, *header = NULL, *guest_header = NULL;
+	enum lab_exit ret;
 
 	if (name_is_odd(name))
 		return lab_fail(
 			LAB_USAGE,
 			"it takes lower-case letters, digits and _, the first one a letter, at most 40",
 			"a driver cannot be called \"%s\"", name);
-	room = find_room_with(name);
+	ret = find_room_with(name, &room);
+	if (ret)
+		return ret;
 	if (room)
 		return lab_fail(LAB_USAGE, "choose another name",
 				"there is a driver %s here already: drivers/%s", name, room);
@@ -165,6 +178,15 @@ static char *renamed(const char *text, const char *name)
 	return str_replace(half, WORD, name);
 }
 
+static enum lab_exit cannot_make(const char *what, int err)
+{
+	return lab_fail(LAB_CANNOT,
+			err == -ENOSPC || err == -EDQUOT ?
+				"make room there, or name another directory: --outside DIR" :
+				"name another directory: --outside DIR",
+			"cannot make %s: %s", what, strerror(-err));
+}
+
 /* Sources only: no object and no program that somebody has built there. */
 static bool is_built(const char *dir, const char *file)
 {
@@ -173,7 +195,7 @@ static bool is_built(const char *dir, const char *file)
 	return driver_skip_name(file) || file_exists(source);
 }
 
-static enum lab_exit make_files(const char *from, const char *to, const char *name)
+static enum lab_exit make_files(const char *from, const char *to, const char *room)
 {
 	struct dirent *e;
 	int err = 0;
@@ -183,9 +205,9 @@ static enum lab_exit make_files(const char *from, const char *to, const char *na
 	if (!d)
 		return lab_fail(LAB_CANNOT, "install cdevlab again, or take a whole checkout",
 				"cannot read %s: %s", from, strerror(errno));
-	while (!err && (e = readdir(d))) {
+	while (!err && !lab_interrupted() && (e = readdir(d))) {
 		_cleanup_free_ char *source = xasprintf("%s/%s", from, e->d_name);
-		_cleanup_free_ char *file = renamed(e->d_name, name), *text = NULL;
+		_cleanup_free_ char *file = renamed(e->d_name, path_base(room)), *text = NULL;
 		_cleanup_free_ char *target = xasprintf("%s/%s", to, file);
 		struct buf b = {};
 
@@ -193,14 +215,15 @@ static enum lab_exit make_files(const char *from, const char *to, const char *na
 			continue;
 		err = file_read(source, &b);
 		if (!err) {
-			text = renamed(b.s, name);
+			text = renamed(b.s, path_base(room));
 			err = file_write(target, text, strlen(text));
 		}
 		buf_free(&b);
 	}
 	closedir(d);
-	return err ? lab_fail(LAB_CANNOT, NULL, "cannot make %s/%s: %s", to, name, strerror(-err)) :
-		     LAB_OK;
+	if (lab_interrupted())
+		return LAB_INTERRUPTED;
+	return err ? cannot_make(room, err) : LAB_OK;
 }
 
 /* Never over something: rename(2) alone would take the place of an empty directory. */
@@ -225,7 +248,7 @@ static enum lab_exit taken(const char *room)
 }
 
 /* Made whole in a directory of ours beside its place, then renamed: all of it or nothing. */
-static enum lab_exit make_room(const char *parent, const char *room, const char *name)
+static enum lab_exit make_room(const char *parent, const char *room)
 {
 	_cleanup_free_ char *from = xasprintf("%s/templates/misc", lab_data_dir()), *to = NULL;
 	char *tmp = temp_dir(parent);
@@ -234,26 +257,30 @@ static enum lab_exit make_room(const char *parent, const char *room, const char 
 
 	if (!tmp)
 		return LAB_CANNOT;
-	to = xasprintf("%s/%s", tmp, name);
+	to = xasprintf("%s/%s", tmp, path_base(room));
 	if (mkdir(to, 0777))
-		ret = lab_fail(LAB_CANNOT, NULL, "cannot make %s: %s", to, strerror(errno));
+		ret = cannot_make(room, -errno);
 	else
-		ret = make_files(from, to, name);
-	if (!ret && lab_interrupted())
-		ret = LAB_INTERRUPTED;
+		ret = make_files(from, to, room);
 	if (!ret)
 		err = rename_to_new(to, room);
 	temp_dir_done(tmp);
 	if (err == -EEXIST)
 		return taken(room);
-	if (err)
-		return lab_fail(LAB_CANNOT, NULL, "cannot make %s: %s", room, strerror(-err));
-	return ret;
+	return err ? cannot_make(room, err) : ret;
 }
 
-static void print_made(const char *room, const char *spec, const char *program)
+/* A checkout's drivers/ is ours to write to; what was installed is not. */
+static bool is_checkout(void)
 {
-	_cleanup_free_ char *word = shell_quote(spec);
+	_cleanup_free_ char *sources = xasprintf("%s/lab", lab_data_dir());
+
+	return file_exists(sources);
+}
+
+static void print_made(const char *room, const char *spec)
+{
+	_cleanup_free_ char *word = shell_quote(spec), *dir = shell_quote(room);
 	struct strv names = {};
 	struct dirent *e;
 	DIR *d = opendir(room);
@@ -269,31 +296,32 @@ static void print_made(const char *room, const char *spec, const char *program)
 		printf(" %s", names.v[i]);
 	printf("\n"
 	       "next:\n"
-	       "  %s run %s     # it passes as it is\n"
+	       "  %s run %s\n"
 	       "  $EDITOR %s/README.md %s/%s.c\n",
-	       program, word, room, room, path_base(room));
+	       is_checkout() ? "./cdevlab" : "cdevlab", word, dir, dir, path_base(room));
 	strv_free(&names);
 }
 
-/* Where the room is to be. A checkout's drivers/ is ours to write to; what was installed is not. */
+/* The directory that the room is to be in: a real path that can be written to. */
 static enum lab_exit find_parent(const char *outside, char **parent)
 {
-	_cleanup_free_ char *lab = xasprintf("%s/lab", lab_data_dir());
 	const char *hint = outside ? NULL : "make it in a directory of yours: --outside DIR";
+	_cleanup_free_ char *dir =
+		outside ? xstrdup(outside) : xasprintf("%s/drivers", lab_data_dir());
+	/* a file is no directory, an empty name is not the root */
+	_cleanup_free_ char *dot = *dir ? xasprintf("%s/.", dir) : xstrdup("");
 	char real[PATH_MAX];
 
-	*parent = outside ? xstrdup(outside) : xasprintf("%s/drivers", lab_data_dir());
-	if (!outside && !file_exists(lab))
-		return lab_fail(LAB_CANNOT, hint, "%s belongs to the installed cdevlab", *parent);
-	if (!realpath(*parent, real) || access(*parent, F_OK))
+	if (!outside && !is_checkout())
+		return lab_fail(LAB_CANNOT, hint, "%s belongs to the installed cdevlab", dir);
+	if (!realpath(dot, real))
 		return lab_fail(errno == ENOENT || errno == ENOTDIR ? LAB_USAGE : LAB_CANNOT,
-				hint ?: "make it first, or name another",
-				"cannot make anything in %s: %s", *parent, strerror(errno));
-	free(*parent);
-	*parent = xstrdup(real);
+				hint ?: "make the directory first, or name another",
+				"cannot make a room in %s: %s", dir, strerror(errno));
 	if (access(real, W_OK | X_OK))
 		return lab_fail(LAB_CANNOT, hint ?: "name a directory that you can write to",
-				"cannot make anything in %s: %s", real, strerror(errno));
+				"cannot make a room in %s: %s", real, strerror(errno));
+	*parent = xstrdup(real);
 	return LAB_OK;
 }
 
@@ -343,11 +371,8 @@ int cmd_new(int argc, char **argv)
 	room = xasprintf("%s/%s", parent, name);
 	if (!lstat(room, &st))
 		return taken(room);
-	ret = make_room(parent, room, name);
-	if (!ret) {
-		_cleanup_free_ char *lab = xasprintf("%s/lab", lab_data_dir());
-
-		print_made(room, outside ? room : name, file_exists(lab) ? "./cdevlab" : "cdevlab");
-	}
+	ret = make_room(parent, room);
+	if (!ret)
+		print_made(room, outside ? room : name);
 	return ret;
 }

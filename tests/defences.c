@@ -1299,6 +1299,286 @@ static void a_directory_of_somebodys_own_passes_and_is_not_written_to(void **sta
 	assert_string_equal(before, after);
 }
 
+/* --- rooms that are made --- */
+
+static char *make_fresh_dir(const char *name)
+{
+	_cleanup_free_ char *old = xasprintf("%s/%s", base, name);
+
+	remove_tree(old);
+	return make_dir(name);
+}
+
+/* A small checkout with the program in it, drivers/ an ordinary user's. */
+static char *make_checkout(const char *name)
+{
+	static const char *const parts[] = { "arch", "drivers/hello", "guest", "lab",
+					     "templates/misc" };
+	char *dir = make_fresh_dir(name);
+	_cleanup_free_ char *build = xasprintf("%s/build", dir);
+	_cleanup_free_ char *program = xasprintf("%s/cdevlab", build);
+	_cleanup_free_ char *drivers = xasprintf("%s/drivers", dir);
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		_cleanup_free_ char *from = xasprintf("%s/../../%s", rooms, parts[i]);
+		_cleanup_free_ char *to = xasprintf("%s/%s", dir, parts[i]);
+
+		assert_int_equal(make_dirs(to, 0755), 0);
+		assert_int_equal(copy_tree(from, to, NULL), 0);
+	}
+	assert_int_equal(make_dirs(build, 0755), 0);
+	assert_int_equal(file_copy(self, program), 0);
+	if (!geteuid())
+		assert_int_equal(chown(drivers, NOBODY, NOBODY), 0);
+	return dir;
+}
+
+/* The program of that checkout. */
+static __attribute__((format(printf, 3, 4))) struct run *
+start_in(const char *checkout, const struct how *h, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	struct strv argv = {};
+	struct run *r;
+	va_list ap;
+
+	va_start(ap, fmt);
+	assert_true(vasprintf(&text, fmt, ap) >= 0);
+	va_end(ap);
+	strv_addf(&argv, "%s/build/cdevlab", checkout);
+	strv_split(&argv, text, " ");
+	r = run_argv(h, argv.v);
+	strv_free(&argv);
+	return r;
+}
+
+/* A directory and a cache of an ordinary user, and how to be one. */
+static struct how ordinary_user(char **home, char **cache)
+{
+	struct how h = { .uid = geteuid() ? 0 : NOBODY };
+
+	*home = make_fresh_dir("home");
+	*cache = make_cache("home/cache");
+	if (h.uid) {
+		assert_int_equal(chown(*home, h.uid, h.uid), 0);
+		assert_int_equal(chown(*cache, h.uid, h.uid), 0);
+	}
+	h.cache = *cache;
+	h.dir = *home;
+	return h;
+}
+
+static void new_makes_a_room_that_passes_untouched_and_appears_in_run(void **state)
+{
+	_cleanup_free_ char *checkout = make_checkout("checkout"), *home = NULL, *cache = NULL;
+	_cleanup_free_ char *inside = xasprintf("%s/drivers/demo", checkout), *outside = NULL;
+	_cleanup_free_ char *results = xasprintf("%s/new-results", base);
+	struct how h = ordinary_user(&home, &cache);
+	char made[HASH_HEX], hash[HASH_HEX];
+	struct run *r = start_in(checkout, &h, "new demo");
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_OK);
+	OUT_HAS(r, inside);
+	OUT_HAS(r, " democtl.c ");
+	OUT_HAS(r, "  ./cdevlab run demo\n");
+	tree_hash(inside, made);
+	remove_tree(inside);
+
+	/* the same elsewhere, named from where one is */
+	r = start_in(checkout, &h, "new demo --outside .");
+	finish(r);
+	is_verdict(r, LAB_OK);
+	outside = xasprintf("%s/demo", home);
+	OUT_HAS(r, outside);
+	tree_hash(outside, hash);
+	assert_string_equal(made, hash);
+
+	r = start_in(checkout, NULL, "new demo");
+	finish(r);
+	is_verdict(r, LAB_OK);
+	r = start_in(checkout, NULL, "run -o %s", results);
+	finish(r);
+	is_verdict(r, LAB_OK);
+	OUT_HAS(r, "\n  demo ");
+	OUT_HAS(r, "\n  hello ");
+	OUT_HAS(r, "\ndemo\n"); /* its benchmark */
+	CHECK(r, !strstr(r->out, "FAIL") && !strstr(r->out, "SKIP"));
+	tree_hash(inside, hash);
+	assert_string_equal(made, hash);
+}
+
+static void new_refuses_what_cannot_be_a_name_and_what_is_there_already(void **state)
+{
+	_cleanup_free_ char *checkout = make_checkout("checkout"), *home = NULL, *cache = NULL;
+	struct how h = ordinary_user(&home, &cache);
+	static const struct {
+		const char *args, *says;
+	} cases[] = {
+		{ "new", "new takes one NAME" },
+		{ "new one two", "new takes one NAME" },
+		{ "new demo --outside", "--outside needs a value" },
+		{ "new demo --inside x", "new has no option --inside" },
+		{ "new Demo", "cannot be called \"Demo\"" },
+		{ "new 9lives", "cannot be called \"9lives\"" },
+		{ "new _demo", "cannot be called \"_demo\"" },
+		{ "new my-demo", "cannot be called \"my-demo\"" },
+		{ "new ..", "cannot be called \"..\"" },
+		{ "new a/b", "cannot be called \"a/b\"" },
+		{ "new d\303\251mo", "cannot be called" },
+		{ "new abcdefghijabcdefghijabcdefghijabcdefghijk", "at most 40" },
+		{ "new hello", "there is a driver hello here already" },
+		{ "new null", "/dev/null is a node of the kernel's own" },
+		{ "new zero", "/dev/zero is a node of the kernel's own" },
+		{ "new driver", "names of the kernel's own begin with driver_" },
+		{ "new stdio", "stdio.h would hide the header of that name" },
+		{ "new harness", "harness.h would hide the header of that name" },
+		{ "new demo --outside no/such", "no/such: No such file or directory" },
+		{ "new demo --outside file", "file: Not a directory" },
+		{ "new taken --outside .", "/taken is there already" },
+		{ "new file --outside .", "/file is there already" },
+		{ "new dangling --outside .", "/dangling is there already" },
+	};
+	_cleanup_free_ char *taken = make_dir("home/taken");
+	_cleanup_free_ char *dangling = xasprintf("%s/dangling", home);
+	char before[2][HASH_HEX], after[2][HASH_HEX];
+
+	(void)state;
+	put(home, "file", "mine");
+	assert_int_equal(symlink("nowhere", dangling), 0);
+	tree_hash(checkout, before[0]);
+	tree_hash(home, before[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct run *r = start_in(checkout, &h, "%s", cases[i].args);
+
+		finish(r);
+		IS_ERROR(r, LAB_USAGE, cases[i].says);
+		CHECK(r, !*r->out);
+	}
+	tree_hash(checkout, after[0]);
+	tree_hash(home, after[1]);
+	assert_string_equal(before[0], after[0]);
+	assert_string_equal(before[1], after[1]);
+}
+
+static void new_says_where_it_may_not_write(void **state)
+{
+	_cleanup_free_ char *checkout = make_checkout("checkout"), *home = NULL, *cache = NULL;
+	_cleanup_free_ char *drivers = xasprintf("%s/drivers", checkout);
+	_cleanup_free_ char *sources = xasprintf("%s/lab", checkout);
+	_cleanup_free_ char *theirs = make_dir("theirs");
+	struct how h = ordinary_user(&home, &cache);
+	struct run *r;
+
+	(void)state;
+	assert_int_equal(chmod(drivers, 0555), 0);
+	assert_int_equal(chmod(theirs, 0555), 0);
+	r = start_in(checkout, &h, "new demo");
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, drivers, "Permission denied", "--outside DIR");
+	r = start_in(checkout, &h, "new demo --outside %s", theirs);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, theirs, "Permission denied", "can write to");
+	chmod(drivers, 0755);
+
+	/* as installed: no sources of the program, and nobody's place to work, root's neither */
+	assert_int_equal(remove_tree(sources), 0);
+	r = start_in(checkout, NULL, "new demo");
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "belongs to the installed cdevlab", "--outside DIR");
+	r = start_in(checkout, &h, "new demo --outside .");
+	finish(r);
+	is_verdict(r, LAB_OK);
+	OUT_HAS(r, "  cdevlab run ");
+}
+
+/* Names in a directory, but . and .. */
+static size_t entries_in(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	size_t n = 0;
+
+	assert_non_null(d);
+	while ((e = readdir(d)))
+		n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+	closedir(d);
+	return n;
+}
+
+static void new_on_a_full_disk_leaves_no_half_of_a_room(void **state)
+{
+	_cleanup_free_ char *disk = make_dir("new-disk"), *in = NULL;
+	struct how h = {};
+	struct run *r;
+
+	(void)state;
+	h.room = holder_start(CLONE_NEWNS, disk, "size=24k");
+	if (h.room < 0) {
+		print_message("a small disk needs root or user namespaces, and no chroot\n");
+		skip();
+	}
+	r = start(&h, "new demo --outside %s", disk);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, disk, "No space left on device", "make room there");
+	in = xasprintf("/proc/%d/root%s", h.room, disk);
+	assert_int_equal(entries_in(in), 0);
+}
+
+/* A pipe among the files holds it up in the middle. */
+static void signals_in_new_leave_no_half_of_a_room(void **state)
+{
+	_cleanup_free_ char *checkout = make_checkout("checkout");
+	_cleanup_free_ char *pipe = xasprintf("%s/templates/misc/pipe", checkout);
+	_cleanup_free_ char *outside = make_dir("outside");
+
+	(void)state;
+	assert_int_equal(mkfifo(pipe, 0644), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(all_signals); i++) {
+		struct run *r = start_in(checkout, NULL, "new demo --outside %s", outside);
+		double since;
+
+		while (!entries_in(outside) && !has_ended(r))
+			usleep(10000);
+		since = now_s();
+		kill(r->pid, all_signals[i]);
+		while (!has_ended(r) && now_s() < since + QUICK_S) {
+			int fd = open(pipe, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+			if (fd >= 0)
+				close(fd);
+			usleep(10000);
+		}
+		finish(r);
+		if (all_signals[i] != SIGKILL)
+			is_interrupted(r, since);
+		while (entries_in(outside) && now_s() < since + LEFT_S)
+			usleep(50000);
+		CHECK(r, entries_in(outside) == 0);
+		leaves_nothing(r);
+	}
+}
+
+static void a_driver_copied_out_of_the_tree_passes(void **state)
+{
+	static const char *const drivers[] = { "hello", "vgpio --only vgpio_basic" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
+		_cleanup_free_ char *name = xstrndup(drivers[i], strcspn(drivers[i], " "));
+		_cleanup_free_ char *from = xasprintf("%s/../../drivers/%s", rooms, name);
+		_cleanup_free_ char *to = make_dir(name);
+		struct run *r;
+
+		assert_int_equal(copy_tree(from, to, NULL), 0);
+		r = start(NULL, "test %s/%s", base, drivers[i]);
+		finish(r);
+		is_verdict(r, LAB_OK);
+		OUT_HAS(r, "unload\n");
+	}
+}
+
 #define TEST(name)                                  \
 	{                                           \
 #name, name, NULL, after_each, NULL \
@@ -1331,6 +1611,12 @@ int main(int argc, char **argv)
 		TEST(a_verdict_that_cannot_be_written_is_an_error),
 		TEST(a_dry_run_prints_what_would_boot_and_boots_nothing),
 		TEST(a_directory_of_somebodys_own_passes_and_is_not_written_to),
+		TEST(a_driver_copied_out_of_the_tree_passes),
+		TEST(new_makes_a_room_that_passes_untouched_and_appears_in_run),
+		TEST(new_refuses_what_cannot_be_a_name_and_what_is_there_already),
+		TEST(new_says_where_it_may_not_write),
+		TEST(new_on_a_full_disk_leaves_no_half_of_a_room),
+		TEST(signals_in_new_leave_no_half_of_a_room),
 		/* the last: it was started first */
 		TEST(a_program_that_hangs_times_out_and_the_next_ones_run),
 	};
