@@ -344,6 +344,17 @@ static enum lab_exit write_initramfs(struct boot *b)
 	return initramfs_finish(b->fs, &b->vm.initrd_fd, &size);
 }
 
+/* What happens after READY is the driver's doing. */
+static void note_boot(const struct vm *vm)
+{
+	_cleanup_free_ char *qemu = NULL;
+
+	if (vm->end != VM_CLEAN && (vm->ready_s || vm->end == VM_STOPPED))
+		return;
+	qemu = vm_qemu_version(vm->kernel->arch);
+	kernel_note_boot(vm->kernel, vm_end_name(vm->end), vm->accel, qemu);
+}
+
 enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once)
 {
 	struct vm *vms = xcalloc(n, sizeof(*vms));
@@ -359,6 +370,8 @@ enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once)
 		ret = vm_run(vms, n, at_once);
 	for (size_t i = 0; i < n; i++)
 		boots[i]->vm = vms[i];
+	for (size_t i = 0; i < n && !lab_options.dry_run; i++)
+		note_boot(&vms[i]);
 	free(vms);
 	return ret;
 }

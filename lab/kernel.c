@@ -305,6 +305,38 @@ void kernel_pick_cc(struct kernel *k, struct kernel_cc *cc)
 	*cc = found;
 }
 
+void kernel_note_boot(const struct kernel *k, const char *end, const char *accel, const char *qemu)
+{
+	_cleanup_free_ char *base = xasprintf("%s/kernels/", lab_cache_dir() ?: "");
+	_cleanup_free_ char *dir = xstrdup(k->image), *path = NULL, *now = utc_now(), *s = NULL;
+	json_t *j;
+
+	/* of somebody else's directory nothing is remembered */
+	if (!str_starts(dir, base))
+		return;
+	*strrchr(dir, '/') = '\0';
+	path = xasprintf("%s/booted.json", dir);
+	j = json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "release", k->release, "end", end, "when", now,
+		      "accel", accel, "qemu", qemu);
+	s = json_dumps(j, JSON_INDENT(1));
+	/* a cache that cannot be written to only forgets it */
+	if (s)
+		file_write(path, s, strlen(s));
+	json_decref(j);
+}
+
+json_t *kernel_last_boot(const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/booted.json", dir);
+	json_t *j = json_load_file(path, 0, NULL);
+
+	if (j && json_string_value(json_object_get(j, "end")) &&
+	    json_string_value(json_object_get(j, "when")))
+		return j;
+	json_decref(j);
+	return NULL;
+}
+
 static const char *field(json_t *row, const char *key)
 {
 	const char *s = json_string_value(json_object_get(row, key));
@@ -312,20 +344,30 @@ static const char *field(json_t *row, const char *key)
 	return s && *s ? s : "-";
 }
 
-static void human_size(json_t *row, char *s, size_t n)
+static char *human_size(json_t *row)
 {
 	double mb = json_integer_value(json_object_get(row, "size")) / 1e6;
 
-	if (mb > 0)
-		snprintf(s, n, "%.0f MB", mb);
-	else
-		snprintf(s, n, "-");
+	return mb > 0 ? xasprintf("%.0f MB", mb) : xstrdup("-");
+}
+
+/* "2026-11-21", or with what went wrong then. */
+static char *human_boot(json_t *row)
+{
+	json_t *boot = json_object_get(row, "booted");
+	const char *end = json_string_value(json_object_get(boot, "end"));
+	const char *when = json_string_value(json_object_get(boot, "when"));
+
+	if (!end || !when)
+		return xstrdup("-");
+	return xasprintf("%.10s%s%s", when, strcmp(end, BOOTED_WELL) ? " " : "",
+			 strcmp(end, BOOTED_WELL) ? end : "");
 }
 
 static void print_rows(json_t *rows)
 {
 	static const char *const keys[] = { "name", "release", "version", "state" };
-	int width[ARRAY_SIZE(keys)];
+	int width[ARRAY_SIZE(keys)], booted = strlen("2026-11-21");
 	json_t *row;
 	size_t i;
 
@@ -335,16 +377,21 @@ static void print_rows(json_t *rows)
 			if ((int)strlen(field(row, keys[c])) > width[c])
 				width[c] = strlen(field(row, keys[c]));
 	}
+	json_array_foreach(rows, i, row) {
+		_cleanup_free_ char *boot = human_boot(row);
+
+		booted = (int)strlen(boot) > booted ? (int)strlen(boot) : booted;
+	}
 	for (size_t c = 0; c < ARRAY_SIZE(keys); c++)
 		printf("%-*s  ", width[c], keys[c]);
-	printf("%8s  %s\n", "size", "path");
+	printf("%-*s  %8s  %s\n", booted, "booted", "size", "path");
 	json_array_foreach(rows, i, row) {
-		char size[32];
+		_cleanup_free_ char *boot = human_boot(row), *size = human_size(row);
+		const char *reason = json_string_value(json_object_get(row, "reason"));
 
-		human_size(row, size, sizeof(size));
 		for (size_t c = 0; c < ARRAY_SIZE(keys); c++)
 			printf("%-*s  ", width[c], field(row, keys[c]));
-		printf("%8s  %s\n", size, field(row, "path"));
+		printf("%-*s  %8s  %s\n", booted, boot, size, reason ?: field(row, "path"));
 	}
 }
 

@@ -61,6 +61,12 @@ enum lab_exit kernel_get_any(const char *name, const struct kernel *have, size_t
 char *kernel_series(const char *release);
 /* The canonical name of the default kernel, or NULL. */
 char *kernel_default_name(void);
+/**
+ * kernel_note_boot() - remembers beside a kernel of the cache how its last boot here went
+ * @end:	"clean", or how it failed before it was ready: "hang"
+ * @qemu:	its version, or NULL
+ */
+void kernel_note_boot(const struct kernel *k, const char *end, const char *accel, const char *qemu);
 /* Prints what is known, what is fetched, and where; for `cdevlab kernel list`. */
 enum lab_exit kernel_list(bool json);
 /* CONFIG_x of the kernel's configuration: 'y', 'm', or 'n'. */
@@ -72,7 +78,7 @@ struct kernel_source {
 	const char *help;   /* debian:SUITE[/ARCH] */
 	enum lab_exit (*get)(const char *rest, bool update, struct kernel *k);
 	enum lab_exit (*list)(
-		json_t *rows); /* appends objects {name, release, version, state, path}; may be NULL */
+		json_t *rows); /* appends objects {name, release, version, state, path, ...}; may be NULL */
 	void (*all)(struct strv *names); /* may be NULL, and so the next two */
 	/* Whether it is remembered that there is no such kernel. */
 	bool (*absent)(const char *rest, char **why, bool *no_arch);

@@ -973,32 +973,52 @@ static enum lab_exit debian_offer(const char *rest, char **release)
 	return ret;
 }
 
+static json_t *list_row(const struct place *p)
+{
+	json_t *j = complete_current(p), *absent = j ? NULL : absence_read(p), *boot;
+	json_t *row = json_pack("{ss ss}", "name", p->name, "state",
+				j      ? "fetched" :
+				absent ? "absent" :
+					 "known");
+	struct deb_set offer;
+
+	if (j) {
+		const char *version = json_string_value(json_object_get(j, "version"));
+		_cleanup_free_ char *dir = place_kernel(p, version ?: "");
+
+		json_object_set(row, "release", json_object_get(j, "release"));
+		json_object_set(row, "version", json_object_get(j, "version"));
+		json_object_set(row, "size", json_object_get(j, "size"));
+		json_object_set_new(row, "path", json_string(dir));
+		boot = kernel_last_boot(dir);
+		if (boot)
+			json_object_set_new(row, "booted", boot);
+	} else if (absent) {
+		json_object_set(row, "reason", json_object_get(absent, "reason"));
+		json_object_set(row, "asked", json_object_get(absent, "when"));
+	} else if (!deb_set_read(&offer, p->next_json)) {
+		/* the archive was asked, and what it offers was not fetched, or not wholly */
+		json_object_set_new(row, "release", json_string(offer.release));
+		json_object_set_new(row, "version", json_string(offer.version));
+		json_object_set_new(row, "asked", json_string(offer.when));
+		deb_set_free(&offer);
+	}
+	json_decref(absent);
+	json_decref(j);
+	return row;
+}
+
 static enum lab_exit debian_list(json_t *rows)
 {
 	for (size_t i = 0; suite_at(i); i++) {
 		for (size_t a = 0; arch_at(a); a++) {
 			enum lab_exit ret;
 			struct place p;
-			json_t *j, *row;
 
 			ret = place_set(&p, suite_at(i), arch_at(a));
 			if (ret)
 				return ret;
-			j = complete_current(&p);
-			row = json_pack("{ss ss}", "name", p.name, "state",
-					j ? "fetched" : "known");
-			if (j) {
-				const char *version =
-					json_string_value(json_object_get(j, "version"));
-				_cleanup_free_ char *dir = place_kernel(&p, version ?: "");
-
-				json_object_set(row, "release", json_object_get(j, "release"));
-				json_object_set(row, "version", json_object_get(j, "version"));
-				json_object_set(row, "size", json_object_get(j, "size"));
-				json_object_set_new(row, "path", json_string(dir));
-			}
-			json_array_append_new(rows, row);
-			json_decref(j);
+			json_array_append_new(rows, list_row(&p));
 			place_free(&p);
 		}
 	}

@@ -31,6 +31,10 @@ char *kernel_default_from(const char *os_release);
  */
 char *kernel_setting(const char *path, const char *key);
 
+/* What kernel_note_boot() remembered of the kernel in that directory, or NULL. */
+json_t *kernel_last_boot(const char *dir);
+#define BOOTED_WELL "clean"
+
 /* Whether one of them is of that release's series, for the architecture of that name. */
 bool kernel_has_series(const struct kernel *have, size_t n, const char *name, const char *release);
 
