@@ -430,6 +430,23 @@ TEST(splice_of_more_than_a_pipe_holds_loses_nothing)
 
 /* Faults */
 
+/*
+ * Reads what fits before the hole, each time asking for more. Where a copy is made of words, one may
+ * stop some bytes short of it; it says so, and the next one begins there.
+ */
+static void fill_up_to(char *hole_at, size_t fit, int fd, unsigned long long from)
+{
+	size_t got;
+	ssize_t n;
+
+	for (got = 0; got < fit; got += n) {
+		n = SAFE(read(fd, hole_at - fit + got, fit + 101));
+		ASSERT_GE(n, 1);
+		ASSERT_TRUE(got + n <= fit);
+	}
+	EXPECT_FOXES(hole_at - fit, fit, from);
+}
+
 static void fault_everywhere(const char *params)
 {
 	const size_t room = 2 * FOXES_FOX_SIZE + 1;
@@ -450,8 +467,7 @@ static void fault_everywhere(const char *params)
 				EXPECT_ERR(read(fd, end, room), EFAULT);
 				continue;
 			}
-			ASSERT_EQ(read(fd, end - fit, 3 * room), fit);
-			EXPECT_FOXES(end - fit, fit, at);
+			fill_up_to(end, fit, fd, at);
 			at += fit;
 			iov[0] = (struct iovec){ .iov_base = end - room, .iov_len = fit };
 			iov[1] = (struct iovec){ .iov_base = end, .iov_len = 2 };
@@ -482,7 +498,6 @@ TEST(with_scope_device_a_fault_anywhere_in_a_fox_loses_nothing)
 
 TEST(a_fault_far_behind_the_start_of_a_read_consumes_what_was_copied)
 {
-	const size_t fit = 3 * 65536 + 6;
 	char *map;
 	int fd;
 
@@ -492,11 +507,9 @@ TEST(a_fault_far_behind_the_start_of_a_read_consumes_what_was_copied)
 	SAFE(mprotect(map + 3 * 65536, 65536, PROT_NONE));
 	fd = open_node(O_RDONLY);
 	expect_read(fd, 1, 0);
-	EXPECT_EQ(read(fd, map + 3 * 65536 - 65542, 4 * 65536), 65542);
-	EXPECT_FOXES(map + 3 * 65536 - 65542, 65542, 1);
+	fill_up_to(map + 3 * 65536, 65542, fd, 1);
 	expect_read(fd, 7, 65543);
-	EXPECT_EQ(read(fd, map, fit), 3 * 65536);
-	EXPECT_FOXES(map, 3 * 65536, 65550);
+	fill_up_to(map + 3 * 65536, 3 * 65536, fd, 65550);
 	expect_read(fd, 7, 65550 + 3 * 65536);
 	close(fd);
 	use("");
@@ -592,8 +605,7 @@ TEST(with_scope_device_a_fault_consumes_nothing_beyond_what_was_copied)
 	a = open_node(O_RDONLY);
 	b = open_node(O_RDONLY);
 	EXPECT_ERR(read(a, end, 100), EFAULT);
-	EXPECT_EQ(read(a, end - 6, 100), 6);
-	EXPECT_FOXES(end - 6, 6, 0);
+	fill_up_to(end, 6, a, 0);
 	EXPECT_ERR(read(a, end, 100), EFAULT);
 	/* A has the second one. */
 	EXPECT_EQ(read(b, buf, sizeof(buf)), 32);
