@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -14,8 +15,9 @@
 
 #define CALL_NODE "/sys/kernel/debug/" MYMEM_TEST_DIR "/" MYMEM_TEST_CALL
 
-/* The lengths of the published measurements. */
-#define LENGTHS(X) X(1) X(64) X(1024) X(65536) X(524288)
+/* The lengths of the published measurements. A longer call is the same one and more to copy. */
+#define SHORT_LENGTHS(X) X(1) X(64) X(1024)
+#define LONG_LENGTHS(X)	 X(65536) X(524288)
 
 static struct mymem_test_repeat call;
 static int fd = -1;
@@ -60,7 +62,8 @@ static void close_call(void)
 #define OPENERS(len)                                   \
 	OPENER(read_##len, MYMEM_TEST_OP_READ, len, 1) \
 	OPENER(write_##len, MYMEM_TEST_OP_WRITE, len, 1)
-LENGTHS(OPENERS)
+SHORT_LENGTHS(OPENERS)
+LONG_LENGTHS(OPENERS)
 OPENER(no_read, MYMEM_TEST_OP_READ, 1, 0)
 OPENER(no_write, MYMEM_TEST_OP_WRITE, 1, 0)
 OPENER(no_add, MYMEM_TEST_OP_ADD, 0, 0)
@@ -82,15 +85,26 @@ static const struct exact_op ops[] = {
 	OP("no read", no_read, "enotty")
 	OP("no write", no_write, "enotty")
 	OP("no fetch_add", no_add, "enotty")
-	LENGTHS(READ_OP)
-	LENGTHS(WRITE_OP)
+	SHORT_LENGTHS(READ_OP)
+	SHORT_LENGTHS(WRITE_OP)
 	OP("in-kernel fetch_add", add, "no fetch_add")
+#define N_SHORT (3 + 2 * 3 + 1)
+	LONG_LENGTHS(READ_OP)
+	LONG_LENGTHS(WRITE_OP)
 };
 /* clang-format on */
 
 int main(int argc, char **argv)
 {
+	size_t n = sizeof(ops) / sizeof(ops[0]);
+	int i;
+
 	/* The module has no node in /dev. */
 	setenv("CDEVLAB_NODE", CALL_NODE, 0);
-	return exact_main(argc, argv, ops, sizeof(ops) / sizeof(ops[0]));
+	/* Each step of a long copy would be a line of the trace. */
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--trace"))
+			n = N_SHORT;
+	}
+	return exact_main(argc, argv, ops, n);
 }

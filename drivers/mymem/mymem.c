@@ -42,12 +42,12 @@ static_assert(MYMEM_ADD_ALIGN == sizeof(atomic64_t));
 /* So much at once; after that the CPU is offered to others, and a kill is heard. */
 #define MYMEM_CHUNK ((size_t)SZ_1M)
 
-/*
- * Up to here, user data goes over the stack: no fault happens under the lock, and the check of
- * hardened usercopy need not look for the memory in the tree of all vmalloc areas, which costs more
- * than all the rest of the call.
- */
+/* Up to here, user data goes over the stack, so that no fault happens under the lock. */
 #define MYMEM_SMALL 64
+
+#ifndef ITER_DEST /* before 6.2 */
+#define ITER_DEST READ
+#endif
 
 /**
  * struct mymem - the device
@@ -326,27 +326,19 @@ int mymem_fetch_add(u64 pos, u64 value, u64 *old)
 }
 EXPORT_SYMBOL_GPL(mymem_fetch_add);
 
-/* To user memory and to and from any iterator. Return what was copied. */
-static noinline size_t mymem_copy_to_user(char __user *to, const u8 *from, size_t len)
-{
-	size_t done = 0, n, left;
-
-	do {
-		n = min(len - done, MYMEM_CHUNK);
-		left = copy_to_user(to + done, from + done, n);
-		done += n - left;
-	} while (!left && done < len && !mymem_pause());
-	return done;
-}
-
-static noinline size_t mymem_copy_iter(u8 *bytes, size_t len, struct iov_iter *iter, bool write)
+/*
+ * To and from any iterator. Returns what was copied. Without the check of hardened usercopy, as in
+ * the driver for persistent memory: it would compare with the same bounds as mymem_span() has done,
+ * and search all vmalloc areas of the kernel for them, in a time that depends on how many there are.
+ */
+static size_t mymem_copy_iter(u8 *bytes, size_t len, struct iov_iter *iter, bool write)
 {
 	size_t done = 0, n, copied;
 
 	do {
 		n = min(len - done, MYMEM_CHUNK);
-		copied = write ? copy_from_iter(bytes + done, n, iter) :
-				 copy_to_iter(bytes + done, n, iter);
+		copied = write ? _copy_from_iter(bytes + done, n, iter) :
+				 _copy_to_iter(bytes + done, n, iter);
 		done += copied;
 	} while (copied == n && done < len && !mymem_pause());
 	return done;
@@ -413,13 +405,15 @@ static noinline ssize_t mymem_fop_read_slow(struct mymem *mm, char __user *to, s
 					    loff_t *ppos)
 {
 	ssize_t n = mymem_span(mm, *ppos, len);
+	struct iov_iter iter;
 	size_t done;
 
 	if (n <= 0)
 		return n;
+	iov_iter_ubuf(&iter, ITER_DEST, to, n);
 	if (mymem_lock_shared(mm))
 		return -EINTR;
-	done = mymem_copy_to_user(to, mm->bytes + *ppos, n);
+	done = mymem_copy_iter(mm->bytes + *ppos, n, &iter, false);
 	mymem_unlock_shared(mm);
 	*ppos += done;
 	return done ?: -EFAULT;
