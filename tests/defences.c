@@ -1358,7 +1358,8 @@ static struct how ordinary_user(char **home, char **cache)
 	struct how h = { .uid = geteuid() ? 0 : NOBODY };
 
 	*home = make_fresh_dir("home");
-	*cache = make_cache("home/cache");
+	free(make_fresh_dir("home-cache"));
+	*cache = make_cache("home-cache");
 	if (h.uid) {
 		assert_int_equal(chown(*home, h.uid, h.uid), 0);
 		assert_int_equal(chown(*cache, h.uid, h.uid), 0);
