@@ -31,7 +31,7 @@
 
 #define SECONDS_DEFAULT 10
 #define KILL_MS		20 /* at most, between two kills; ... */
-#define KILL_CALLS	200 /* ... but so many calls are made in between: a new life costs as much ... */
+#define KILL_CALLS	400 /* ... but so many calls are made in between: a new life costs as much ... */
 #define KILL_LATE_MS	100  /* ... unless they all wait */
 #define TICK_MS		10   /* a call that lasts longer is interrupted */
 #define LULL_EVERY_MS	1500 /* everybody is killed, and the module may go ... */
@@ -59,7 +59,7 @@ struct helper {
 
 static struct process processes[STRESS_PROCESSES];
 static struct tally total[DO_KINDS];
-static bool with_module = true, with_cpu = true;
+static bool with_module = true, with_cpu = true, with_kills = true;
 static unsigned long kills, stops;
 static uint64_t dice;
 
@@ -296,7 +296,7 @@ static bool hammer(long long start)
 			else if (processes[i].pid)
 				stop_or_go_on(&processes[i], now);
 		}
-		if (now >= next_kill &&
+		if (with_kills && now >= next_kill &&
 		    (steps() - steps_then >= KILL_CALLS || now >= next_kill + KILL_LATE_MS)) {
 			steps_then = steps();
 			p = &processes[roll(STRESS_PROCESSES)];
@@ -536,7 +536,7 @@ static void usage(FILE *to)
 {
 	fprintf(to,
 		"usage: %s [--for SECONDS] [--seed N] [--calls KIND,...] [--node PATH] [--conf FILE]\n"
-		"           [--params TEXT] [--no-reload] [--no-hotplug] [--list N]\n"
+		"           [--params TEXT] [--no-kill] [--no-reload] [--no-hotplug] [--list N]\n"
 		"  --for SECONDS  how long (default %d)\n"
 		"  --seed N       the same seed gives the same sequences of calls\n"
 		"  --calls LIST   only these kinds of calls, e.g. open,close,read\n"
@@ -544,6 +544,7 @@ static void usage(FILE *to)
 		"  --conf FILE    what is known of the module, instead of " CONFORM_DIR
 		"/$" ENV_MODULE ".conf\n"
 		"  --params TEXT  the module's parameters when it is loaded again\n"
+		"  --no-kill      processes live to the end\n"
 		"  --no-reload    the module stays\n"
 		"  --no-hotplug   all processors stay\n"
 		"  --list N       print the first N steps of each worker and do nothing\n",
@@ -574,6 +575,7 @@ int main(int argc, char **argv)
 		{ "node", required_argument, NULL, 'n' },
 		{ "conf", required_argument, NULL, 'o' },
 		{ "params", required_argument, NULL, 'p' },
+		{ "no-kill", no_argument, NULL, 'k' },
 		{ "no-reload", no_argument, NULL, 'r' },
 		{ "no-hotplug", no_argument, NULL, 'u' },
 		{ "list", required_argument, NULL, 'l' },
@@ -609,6 +611,9 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			with_module = false;
+			break;
+		case 'k':
+			with_kills = false;
 			break;
 		case 'u':
 			with_cpu = false;

@@ -44,6 +44,7 @@
 #define MAP_ROOM   (1UL << 20) /* of each mapping of the device */
 #define HIGH_FD	   128	       /* from here on: our own */
 #define CHILD_MS   40	       /* a forked child ends after that */
+#define PROGRAM_MS 800	       /* and a program */
 #define STACK_SIZE (64 << 10)
 
 /* No call was made. */
@@ -504,7 +505,7 @@ static long do_fcntl(const struct step *s, int fd)
 	default:
 		/* Waiting calls wait for the supervisor: they are to be the fewer. */
 		return CALL(fcntl(fd, F_SETFL,
-				  s->flags >> 4 & 3 ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+				  s->flags >> 4 & 7 ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
 	}
 }
 
@@ -637,26 +638,28 @@ static void child_life(const struct step *s)
 }
 
 /* What was started may wait in the driver, too. Without an end it is killed, or left for a later look. */
-static long child_wait(void)
+static long child_wait(int ms)
 {
-	pid_t ret;
-	int i;
+	long long end = now_ms() + ms;
+	bool killed = false;
 
-	for (i = 0; i < 6; i++) {
-		if (i == 3)
-			kill(me->child, SIGKILL);
-		ret = waitpid(me->child, NULL, 0);
-		if (ret != -1 || errno != EINTR) {
-			me->child = 0;
-			return 0;
-		}
+	while (waitpid(me->child, NULL, 0) < 0 && errno == EINTR) {
+		if (now_ms() < end)
+			continue;
+		if (killed)
+			return -EINTR;
+		kill(me->child, SIGKILL);
+		killed = true;
+		end += CHILD_MS * 4;
 	}
-	return -EINTR;
+	me->child = 0;
+	return killed ? -EINTR : 0;
 }
 
 static long child_start(const struct step *s, char *const *argv)
 {
-	struct itimerval end = { .it_value.tv_usec = CHILD_MS * 1000 };
+	int ms = argv ? PROGRAM_MS : CHILD_MS;
+	struct itimerval end = { .it_value.tv_usec = ms * 1000 };
 	pid_t pid;
 
 	if (me->child && waitpid(me->child, NULL, WNOHANG) == 0)
@@ -665,8 +668,6 @@ static long child_start(const struct step *s, char *const *argv)
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGALRM, SIG_DFL);
-		if (argv)
-			end.it_value.tv_usec *= 20;
 		setitimer(ITIMER_REAL, &end, NULL);
 		if (argv)
 			execvp(argv[0], argv);
@@ -677,7 +678,7 @@ static long child_start(const struct step *s, char *const *argv)
 	if (pid < 0)
 		return -errno;
 	me->child = pid;
-	return child_wait();
+	return child_wait(ms);
 }
 
 static long do_fork(const struct step *s, int fd)

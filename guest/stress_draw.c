@@ -38,11 +38,11 @@ static unsigned int weights[DO_KINDS] = {
 	[DO_WRITE] = 1000, [DO_PREAD] = 500,   [DO_PWRITE] = 500,
 	[DO_READV] = 300,  [DO_WRITEV] = 300,  [DO_SEEK] = 400,
 	[DO_POLL] = 500,   [DO_SELECT] = 150,  [DO_EPOLL] = 350,
-	[DO_IOCTL] = 1800, [DO_TOUCH] = 200,   [DO_IOCTL_UNKNOWN] = 200,
+	[DO_IOCTL] = 1800, [DO_TOUCH] = 100,   [DO_IOCTL_UNKNOWN] = 200,
 	[DO_MMAP] = 150,   [DO_MUNMAP] = 120,  [DO_SPLICE] = 150,
 	[DO_DUP] = 250,	   [DO_FCNTL] = 300,   [DO_OTHER] = 200,
 	[DO_PASS] = 120,   [DO_RECEIVE] = 150, [DO_SIGNAL] = 120,
-	[DO_AFFINITY] = 5, [DO_FORK] = 12,     [DO_EXEC] = 2,
+	[DO_AFFINITY] = 5, [DO_FORK] = 8,      [DO_EXEC] = 1,
 	[DO_EVENT] = 2,
 };
 static unsigned int total;
@@ -167,8 +167,8 @@ static int draw_open_flags(uint64_t v)
 				      O_ASYNC,	O_NOATIME, O_PATH,  O_EXCL };
 	int flags = modes[v & 7] | O_NOCTTY;
 
-	/* Two of three: waiting calls are broken only now and then. */
-	if ((v >> 3) % 3)
+	/* Seven of eight: a call that waits does nothing, and waits for the supervisor. */
+	if (v >> 3 & 7)
 		flags |= O_NONBLOCK;
 	if (v >> 60 & 1)
 		flags |= O_CLOEXEC;
@@ -199,7 +199,7 @@ static unsigned long draw_unknown(uint64_t v)
 void stress_draw(uint64_t seed, unsigned int worker, unsigned int life, unsigned long nr,
 		 struct step *s)
 {
-	static const int waits[8] = { 0, 0, 0, 0, 1, 3, 10, -1 };
+	static const int waits[32] = { [28] = 1, 1, 5, -1 };
 	static const unsigned char args[16] = {
 		[6] = ARG_MUTATED, ARG_MUTATED, ARG_MUTATED, ARG_MUTATED, ARG_SMALL,
 		ARG_SMALL,	   ARG_SMALL,	ARG_SMALL,   ARG_RANDOM,  ARG_RANDOM,
@@ -212,8 +212,8 @@ void stress_draw(uint64_t seed, unsigned int worker, unsigned int life, unsigned
 	s->fd = (v >> 8 & 0xff) % STRESS_FDS;
 	s->other = (v >> 16 & 0xff) % STRESS_FDS;
 	s->map = (v >> 24 & 0xff) % STRESS_MAPS;
-	s->wait_ms = waits[v >> 32 & 7];
-	s->whence = v >> 35 & 7;
+	s->wait_ms = waits[v >> 32 & 31];
+	s->whence = v >> 37 & 7;
 	s->arg = args[v >> 40 & 15];
 	s->place = draw_place(&r);
 	s->size = draw_size(&r);
