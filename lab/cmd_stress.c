@@ -33,15 +33,15 @@ static const char *figures_of(const struct ktap *t)
 	return found;
 }
 
-/* The first reason below: why all of it was skipped, or what went wrong. */
+/* The first reason, the innermost: why all of it was skipped, or what went wrong. */
 static const char *reason_of(const struct ktap *t, enum ktap_result r)
 {
-	const char *found = t->result == r ? t->reason : NULL;
+	const char *found = NULL;
 
 	for (size_t i = 0; i < t->n && !found; i++)
 		if (t->children[i]->result == r)
 			found = reason_of(t->children[i], r);
-	return found;
+	return found ?: t->result == r ? t->reason : NULL;
 }
 
 /* A line a module, as comments of the KTAP. */
