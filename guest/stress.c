@@ -32,23 +32,26 @@
 #define SECONDS_DEFAULT 10
 #define KILL_MS		20 /* at most, between two kills; ... */
 #define KILL_CALLS	400 /* ... but so many calls are made in between: a new life costs as much ... */
-#define KILL_LATE_MS	100  /* ... unless they all wait */
-#define TICK_MS		10   /* a call that lasts longer is interrupted */
-#define LULL_EVERY_MS	1500 /* everybody is killed, and the module may go ... */
-#define LULL_MS		40   /* ... within that time */
+#define KILL_LATE_MS	100 /* ... unless they all wait */
+#define KILL_AGE_MS	1000 /* who has not done anything yet is left alone for so long: a busy host */
+#define CALLS_LEAST	2000  /* with less the time is extended, ... */
+#define EXTENSION_MS	30000 /* ... by no more than this */
+#define TICK_MS		10    /* a call that lasts longer is interrupted */
+#define LULL_EVERY_MS	1500  /* everybody is killed, and the module may go ... */
+#define LULL_MS		40    /* ... within that time */
 #define CPU_EVERY_MS	2000
 #define CPU_OFF_MS	60
 #define NOTE_EVERY_MS	15000
-#define END_MS \
-	10000 /* a killed process that lives on for so long never dies: the host may be busy */
-#define REPORTS_MAX 4
-#define CPU1	    "/sys/devices/system/cpu/cpu1/online"
+#define END_MS		10000 /* who was killed and lives for so long never dies */
+#define REPORTS_MAX	4
+#define CPU1		"/sys/devices/system/cpu/cpu1/online"
 
 struct stress stress;
 
 struct process {
 	pid_t pid; /* 0: none */
-	long long killed, stopped;
+	long long started, killed, stopped;
+	unsigned long steps; /* of its workers, then */
 };
 
 struct helper {
@@ -164,6 +167,17 @@ static void helpers_start(void)
 
 /* ---- Workers ---- */
 
+static unsigned long process_steps(unsigned int i)
+{
+	unsigned long n = 0;
+	unsigned int k;
+
+	for (k = 0; k < STRESS_THREADS; k++)
+		n += atomic_load_explicit(&stress.shared->worker[i * STRESS_THREADS + k].steps,
+					  memory_order_relaxed);
+	return n;
+}
+
 static void process_start(unsigned int i)
 {
 	unsigned int k;
@@ -174,7 +188,8 @@ static void process_start(unsigned int i)
 		atomic_store(&w->tid, 0);
 		atomic_fetch_add(&w->life, 1);
 	}
-	processes[i] = (struct process){ .pid = fork() };
+	processes[i] = (struct process){ .started = now_ms(), .steps = process_steps(i) };
+	processes[i].pid = fork();
 	if (!processes[i].pid)
 		stress_process(i);
 	if (processes[i].pid < 0) /* again at the next round */
@@ -229,13 +244,18 @@ static void tick(void)
 	}
 }
 
+/* One that runs may only be short of a processor. */
 static bool someone_is_stuck(long long now)
 {
 	unsigned int i;
 
-	for (i = 0; i < STRESS_PROCESSES; i++)
-		if (processes[i].pid && processes[i].killed && now - processes[i].killed > END_MS)
+	for (i = 0; i < STRESS_PROCESSES; i++) {
+		const struct process *p = &processes[i];
+
+		if (p->pid && p->killed && now - p->killed > END_MS &&
+		    (process_state(p->pid) != 'R' || now - p->killed > 3 * END_MS))
 			return true;
+	}
 	return false;
 }
 
@@ -244,9 +264,16 @@ static unsigned long steps(void)
 	unsigned long n = 0;
 	unsigned int i;
 
-	for (i = 0; i < STRESS_WORKERS; i++)
-		n += atomic_load_explicit(&stress.shared->worker[i].steps, memory_order_relaxed);
+	for (i = 0; i < STRESS_PROCESSES; i++)
+		n += process_steps(i);
 	return n;
+}
+
+/* A new process whose workers have not come to a call yet is of no use dead. */
+static bool has_lived(unsigned int i, long long now)
+{
+	return process_steps(i) - processes[i].steps >= STRESS_THREADS ||
+	       now - processes[i].started > KILL_AGE_MS;
 }
 
 static unsigned long sum(void)
@@ -274,8 +301,8 @@ static void stop_or_go_on(struct process *p, long long now)
 	}
 }
 
-/* Returns false when a killed process does not die. */
-static bool hammer(long long start)
+/* It ends early when a killed process does not die. */
+static void hammer(long long start)
 {
 	long long end = start + stress.seconds * 1000LL, now, next_kill = start + KILL_MS,
 		  next_tick = start, next_lull = start + LULL_EVERY_MS / 2, lull_end = 0,
@@ -284,7 +311,7 @@ static bool hammer(long long start)
 	struct process *p;
 	unsigned int i;
 
-	while ((now = now_ms()) < end) {
+	while ((now = now_ms()) < end || (now < end + EXTENSION_MS && steps() < CALLS_LEAST)) {
 		reap();
 		if (lull_end && now >= lull_end) {
 			atomic_store(&stress.shared->lull, false);
@@ -299,8 +326,11 @@ static bool hammer(long long start)
 		if (with_kills && now >= next_kill &&
 		    (steps() - steps_then >= KILL_CALLS || now >= next_kill + KILL_LATE_MS)) {
 			steps_then = steps();
-			p = &processes[roll(STRESS_PROCESSES)];
-			if (roll(8)) {
+			i = roll(STRESS_PROCESSES);
+			p = &processes[i];
+			if (!has_lived(i, now)) {
+				;
+			} else if (roll(8)) {
 				process_kill(p);
 			} else if (p->pid && !p->killed) {
 				kill(p->pid, SIGSTOP);
@@ -325,11 +355,12 @@ static bool hammer(long long start)
 				  kills);
 			next_note = now + NOTE_EVERY_MS;
 		}
-		if (someone_is_stuck(now))
-			return false;
+		if (someone_is_stuck(now)) {
+			atomic_store(&stress.shared->stuck, true);
+			return;
+		}
 		sleep_us(1000);
 	}
-	return true;
 }
 
 /* ---- The end ---- */
@@ -372,6 +403,9 @@ static bool end_all(void)
 
 	atomic_store(&stress.shared->lull, false);
 	atomic_store(&stress.shared->stop, true);
+	/* who is stuck was waited for already */
+	if (atomic_load(&stress.shared->stuck))
+		until -= END_MS * 3 / 4;
 	for (i = 0; i < STRESS_PROCESSES; i++)
 		process_kill(&processes[i]);
 	while (reap()) {
@@ -459,7 +493,6 @@ static void test_hammer(void)
 {
 	struct stress_shared *sh = stress.shared;
 	long long start;
-	bool all_die;
 
 	if (!conf.n_nodes)
 		SKIP("%s has no device node", *test_module() ? test_module() : "it");
@@ -476,10 +509,12 @@ static void test_hammer(void)
 	try_opens(sh->open_before);
 	helpers_start();
 	start = now_ms();
-	all_die = hammer(start);
+	hammer(start);
 	print_figures((now_ms() - start) / 1000.0);
-	if (!end_all() || !all_die)
+	if (!end_all()) {
+		atomic_store(&sh->stuck, true);
 		return;
+	}
 	/* Also when there was only one place, and all others found it taken. */
 	if (!total[DO_OPEN].ok)
 		test_fail(__FILE__, __LINE__,
@@ -499,6 +534,8 @@ static void test_after(void)
 
 	if (!conf.n_nodes)
 		SKIP("%s has no device node", *module ? module : "it");
+	if (atomic_load(&stress.shared->stuck))
+		SKIP("processes are stuck in it");
 	if (*module && module_loaded(module)) {
 		for (i = 0; i < 200 && module_users(module) > 0; i++)
 			sleep_us(10000);
@@ -652,7 +689,7 @@ int main(int argc, char **argv)
 		perror("mmap");
 		return TEST_FAIL;
 	}
-	hammer_case.timeout_s = stress.seconds + 40;
+	hammer_case.timeout_s = stress.seconds + (EXTENSION_MS + 3 * END_MS) / 1000;
 	test_register(&hammer_case);
 	test_register(&after_case);
 	optind = 0;

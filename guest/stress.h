@@ -118,6 +118,7 @@ struct stress_shared {
 	atomic_ulong died;   /* of a signal that was not the supervisor's */
 	atomic_ulong tries, reloads, hotplugs;
 	atomic_int load_err;	      /* of a load that failed */
+	atomic_bool stuck;	      /* somebody does not die */
 	int open_before[CONF_MAX][2]; /* errors of each node, read and read-write */
 	struct worker worker[STRESS_WORKERS];
 };
