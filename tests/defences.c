@@ -1255,6 +1255,33 @@ static void a_dry_run_prints_what_would_boot_and_boots_nothing(void **state)
 	}
 }
 
+/* --- figures --- */
+
+static void what_a_wall_command_says_is_believed_only_if_all_of_it_is_right(void **state)
+{
+	struct run *r = start(NULL, "bench --clock wall %s/wall", rooms);
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	OUT_HAS(r, "\n  processors            2        128\n");
+	OUT_HAS(r, "\n  modules               2          -\n");
+	OUT_HAS(r, "\n  node                  1          -\n");
+	OUT_HAS(r, "\n  energy       unmeasured          -\n");
+	OUT_HAS(r, "unmeasured: Wall, energy, here: there is no meter\n");
+	OUT_HAS(r,
+		"unmeasured: wallctl rubbish: a line that is no record, it is no JSON: about 2 us\n");
+	OUT_HAS(r, "unmeasured: wallctl fails: exit status 1: wallctl: the clock stopped\n");
+	OUT_HAS(r, "unmeasured: wallctl dies: killed by signal 6");
+	OUT_HAS(r, "unmeasured: wallctl: it printed no record\n");
+	OUT_HAS(r, "unmeasured: nowallctl: exit status 127: ");
+	OUT_HAS(r, "published: Nobody\n");
+	/* what a command said before it went wrong is in no table */
+	CHECK(r, !strstr(r->out, "\n  before") && !strstr(r->out, "\n  failed"));
+	ERR_HAS(r, "ok 1 wallctl good\n");
+	ERR_HAS(r, "not ok 2 wallctl rubbish # ");
+}
+
 /* --- somebody's own directory --- */
 
 static int make_read_only(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -1610,6 +1637,7 @@ int main(int argc, char **argv)
 		TEST(a_directory_that_cannot_be_read_is_named),
 		TEST(an_output_directory_that_cannot_be_used_is_named),
 		TEST(a_verdict_that_cannot_be_written_is_an_error),
+		TEST(what_a_wall_command_says_is_believed_only_if_all_of_it_is_right),
 		TEST(a_dry_run_prints_what_would_boot_and_boots_nothing),
 		TEST(a_directory_of_somebodys_own_passes_and_is_not_written_to),
 		TEST(a_driver_copied_out_of_the_tree_passes),
