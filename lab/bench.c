@@ -12,6 +12,9 @@
 #include "elf.h"
 
 #define BENCH_TIMEOUT_S 300
+/* of the host: recording each instruction is slow, and the host may be busy */
+#define GUEST_S	 240
+#define MODULE_S 120
 /* The lowest address of the upper half on the architectures there are. */
 #define KERNEL_START 0x8000000000000000UL
 
@@ -421,7 +424,7 @@ static enum lab_exit fill_guest(struct bench *b, const struct kernel *k, const s
 	g->boot.vm.on_trace = on_trace;
 	g->boot.vm.label = xasprintf("%s on %s (exact clock)", built->driver->name, k->name);
 	if (!g->boot.vm.timeout_s)
-		g->boot.vm.timeout_s = 120 + 60 * built->n;
+		g->boot.vm.timeout_s = GUEST_S + MODULE_S * built->n;
 	for (size_t m = 0; m < built->n; m++)
 		strv_add(&modules, built->modules[m].name);
 	for (size_t m = 0; m < built->n && !ret; m++)

@@ -6,6 +6,8 @@
 
 #include "bench.h"
 
+#define LINE_WIDTH 110 /* longer tables go on below */
+
 /* --- cells --- */
 
 static size_t name_index(const char ***names, size_t *n, const char *name)
@@ -258,6 +260,64 @@ static struct column *layout(const struct bench_table *t, bool wall, size_t *n)
 	return list;
 }
 
+/* Between two columns: more where another of the table's begins. */
+static const char *gap(const struct column *columns, size_t c, size_t from)
+{
+	return c > from && columns[c].of == columns[c - 1].of ? "  " : "   ";
+}
+
+/* Columns @from to @to of a table. */
+static void print_block(FILE *out, const struct bench_table *t, const struct column *columns,
+			size_t from, size_t to, size_t width)
+{
+	fprintf(out, "  %*s", (int)width, "");
+	for (size_t c = from; c < to; c++) {
+		size_t group = columns[c].width;
+
+		while (c + 1 < to && columns[c + 1].of == columns[c].of)
+			group += 2 + columns[++c].width;
+		fputs("   ", out);
+		put_padded(out, t->columns[columns[c].of], c + 1 < to ? group : 0, false);
+	}
+	fprintf(out, "\n  %*s", (int)width, "");
+	for (size_t c = from; c < to; c++) {
+		_cleanup_free_ char *head = head_text(&columns[c]);
+
+		fputs(gap(columns, c, from), out);
+		put_padded(out, head, columns[c].width, true);
+	}
+	for (size_t r = 0; r < t->n_rows; r++) {
+		fputs("\n  ", out);
+		put_padded(out, t->rows[r], width, false);
+		for (size_t c = from; c < to; c++) {
+			_cleanup_free_ char *text = cell_text(t, r, &columns[c]);
+
+			fputs(gap(columns, c, from), out);
+			put_padded(out, text, columns[c].width, true);
+		}
+	}
+	fputc('\n', out);
+}
+
+/* The end of a block that fits a line: a column of the table is not torn. */
+static size_t block_end(const struct column *columns, size_t from, size_t n, size_t width)
+{
+	size_t to = from;
+
+	while (to < n) {
+		size_t next = to, more = 1;
+
+		do
+			more += 2 + columns[next++].width;
+		while (next < n && columns[next].of == columns[to].of);
+		if (to > from && width + more > LINE_WIDTH)
+			break;
+		width += more;
+		to = next;
+	}
+	return to;
+}
+
 static void print_table(FILE *out, const struct bench_table *t, bool wall, bool emulated)
 {
 	struct column *columns;
@@ -269,33 +329,12 @@ static void print_table(FILE *out, const struct bench_table *t, bool wall, bool 
 	columns = layout(t, wall, &n);
 	fprintf(out, "\n%s, Linux %s%s\n", t->title, t->kernel->release,
 		t->wall && emulated ? "; wall clock emulated: order and large effects only" : "");
-	fprintf(out, "  %*s", (int)width, "");
-	for (size_t c = 0; c < n; c++) {
-		size_t group = columns[c].width;
-
-		while (c + 1 < n && columns[c + 1].of == columns[c].of)
-			group += 2 + columns[++c].width;
-		fputs("   ", out);
-		put_padded(out, t->columns[columns[c].of], c + 1 < n ? group : 0, false);
+	for (size_t from = 0, to; from < n; from = to) {
+		to = block_end(columns, from, n, width + 2);
+		if (from)
+			fputc('\n', out);
+		print_block(out, t, columns, from, to, width);
 	}
-	fprintf(out, "\n  %*s", (int)width, "");
-	for (size_t c = 0; c < n; c++) {
-		_cleanup_free_ char *head = head_text(&columns[c]);
-
-		fputs(c && columns[c].of == columns[c - 1].of ? "  " : "   ", out);
-		put_padded(out, head, columns[c].width, true);
-	}
-	for (size_t r = 0; r < t->n_rows; r++) {
-		fputs("\n  ", out);
-		put_padded(out, t->rows[r], width, false);
-		for (size_t c = 0; c < n; c++) {
-			_cleanup_free_ char *text = cell_text(t, r, &columns[c]);
-
-			fputs(c && columns[c].of == columns[c - 1].of ? "  " : "   ", out);
-			put_padded(out, text, columns[c].width, true);
-		}
-	}
-	fputc('\n', out);
 	free(columns);
 }
 
@@ -309,7 +348,7 @@ static void print_wrapped(FILE *out, const char *text)
 	for (size_t i = 0; i < words.n; i++) {
 		size_t n = places_of(words.v[i]);
 
-		if (column && column + 1 + n > 100) {
+		if (column && column + 1 + n > LINE_WIDTH) {
 			fputc('\n', out);
 			column = 0;
 		}

@@ -458,6 +458,37 @@ static void the_clocks_and_the_published_figures_stand_in_one_table(void **state
 	room_free(&r);
 }
 
+static void a_table_that_is_too_wide_goes_on_below(void **state)
+{
+	static const char *const names[] = { "one", "two", "three", "four", "five", "six" };
+	struct strv lines = {};
+	struct room r;
+	char *text;
+
+	(void)state;
+	room_init(&r);
+	r.f.bench.wall_ran = true;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *json = xasprintf(
+			"{\"table\":\"T\",\"row\":\"row\",\"column\":\"%s, which is a long name\",\"value\":%zu,"
+			"\"unit\":\"us\"}",
+			names[i], i + 1);
+
+		publish(&r, json);
+	}
+	text = printed(bench_tables_print, &r.f.bench);
+	strv_split(&lines, text, "\n");
+	assert_int_equal(lines.n, 1 + 2 * 3);
+	for (size_t i = 0; i < lines.n; i++)
+		assert_true(strlen(lines.v[i]) <= 110);
+	assert_non_null(strstr(lines.v[3], "1"));
+	assert_non_null(strstr(lines.v[6], "6"));
+	assert_non_null(strstr(lines.v[4], "six, which is a long name"));
+	strv_free(&lines);
+	free(text);
+	room_free(&r);
+}
+
 static void a_command_that_failed_is_told_and_its_cells_are_empty(void **state)
 {
 	struct room r;
@@ -569,6 +600,7 @@ int main(void)
 		cmocka_unit_test(a_record_a_line_is_read),
 		cmocka_unit_test(what_is_no_record_makes_the_command_a_failure),
 		cmocka_unit_test(the_clocks_and_the_published_figures_stand_in_one_table),
+		cmocka_unit_test(a_table_that_is_too_wide_goes_on_below),
 		cmocka_unit_test(a_command_that_failed_is_told_and_its_cells_are_empty),
 		cmocka_unit_test(an_operation_that_published_json_misspells_is_a_failure),
 		cmocka_unit_test(a_goal_is_met_or_missed_by_one_instruction),
