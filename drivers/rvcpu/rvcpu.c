@@ -45,7 +45,7 @@ static_assert(sizeof(struct rvcpu_snapshot) == RVCPU_SNAPSHOT_SIZE_VER0);
 static_assert(RVCPU_READ == 0x80187C80);
 static_assert(_IOC_SIZE(RVCPU_SNAPSHOT) == RVCPU_SNAPSHOT_SIZE_VER0);
 
-#define RVCPU_FIELDS (RVCPU_TIME | RVCPU_CYCLE | RVCPU_INSTRET)
+#define RVCPU_FIELDS (RVCPU_TIME | RVCPU_CYCLE | RVCPU_INSTRET | RVCPU_KTIME)
 
 /* How often a PMU that others have taken is asked for again, per CPU. */
 #define RVCPU_RETRY (HZ / 10)
@@ -56,17 +56,50 @@ enum rvcpu_kind {
 	RVCPU_KINDS
 };
 
+#define RVCPU_KIND_FIELD(kind) ((kind) == RVCPU_KIND_CYCLE ? RVCPU_CYCLE : RVCPU_INSTRET)
+
+/**
+ * struct rvcpu_field - a field of a record
+ * @value:	what was read, or RVCPU_ABSENT
+ * @state:	sixteen bits each for time, cycle and instret: the source in the lower eight, why it
+ *		is missing in the upper; above these its bit of rvcpu_record.live, or
+ *		RVCPU_STATE_TAKEN. The states of all fields are or-ed to those of a record
+ */
+struct rvcpu_field {
+	u64 value;
+	u64 state;
+};
+
+#define RVCPU_STATE_LIVE_SHIFT 48
+#define RVCPU_STATE_TAKEN      BIT_ULL(63) /* asking the PMU again might help */
+
+#define RVCPU_STATE(field, source, missing)                        \
+	((u64)((source) | (missing) << 8) << 16 * ((field) >> 1) | \
+	 ((source) ? (u64)(field) << RVCPU_STATE_LIVE_SHIFT : 0) | \
+	 ((missing) == RVCPU_MISSING_TAKEN ? RVCPU_STATE_TAKEN : 0))
+/* A field's bit, halved, is its place in the state. */
+static_assert(RVCPU_TIME >> 1 == 0 && RVCPU_CYCLE >> 1 == 1 && RVCPU_INSTRET >> 1 == 2);
+
 /**
  * struct rvcpu_counter - what counts cycles or instructions on a CPU
  * @event:	pinned: it is on the PMU, or in an error state because others are. NULL: there is none
  * @base:	what its predecessors, before the CPU was offline, had counted
- * @missing:	without @event: why, RVCPU_MISSING_*
+ * @mask:	the bits that the register has
+ * @idx:	perf's number of the counter whose register is @reg, or RVCPU_IDX_*
+ * @reg:	the register that counts, see rvcpu_register_read()
+ * @missing:	the state of a field without @event, see struct rvcpu_field
  */
 struct rvcpu_counter {
 	struct perf_event *event;
 	u64 base;
-	u8 missing;
+	u64 mask;
+	u64 missing;
+	int idx;
+	u8 reg;
 };
+
+#define RVCPU_IDX_UNKNOWN -2 /* look which register it is */
+#define RVCPU_IDX_NONE	  -3 /* only the PMU's driver can read it */
 
 /**
  * struct rvcpu_cpu - what there is on a CPU
@@ -131,6 +164,58 @@ static __always_inline u64 rvcpu_time(void)
 	return __arch_counter_get_cntvct();
 }
 
+#if defined(CONFIG_PERF_EVENTS) && defined(CONFIG_ARM_PMU)
+
+#include <linux/perf/arm_pmu.h>
+
+#define RVCPU_REGISTERS	   1
+#define RVCPU_REG_PMCCNTR  31
+#define RVCPU_REG_PMEVCNTR 8 /* the first so many; who has more uses the others seldom */
+
+/* Counter 31 or an event counter. */
+static __always_inline u64 rvcpu_register_read(enum rvcpu_kind kind, u8 reg)
+{
+	if (reg == RVCPU_REG_PMCCNTR)
+		return read_sysreg(pmccntr_el0);
+	switch (reg) {
+	case 0:
+		return read_sysreg(pmevcntr0_el0);
+	case 1:
+		return read_sysreg(pmevcntr1_el0);
+	case 2:
+		return read_sysreg(pmevcntr2_el0);
+	case 3:
+		return read_sysreg(pmevcntr3_el0);
+	case 4:
+		return read_sysreg(pmevcntr4_el0);
+	case 5:
+		return read_sysreg(pmevcntr5_el0);
+	case 6:
+		return read_sysreg(pmevcntr6_el0);
+	default:
+		return read_sysreg(pmevcntr7_el0);
+	}
+}
+
+static bool rvcpu_register_find(struct perf_event *event, u8 *reg, u64 *mask)
+{
+	int idx = event->hw.idx;
+
+	/* Another kind of PMU, Apple's for example. */
+	if (!to_arm_pmu(event->pmu)->pmuver)
+		return false;
+	/* perf's numbers are the hardware's since 6.12; before, the cycle counter was the first. */
+	if (LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0))
+		idx = idx ? idx - 1 : RVCPU_REG_PMCCNTR;
+	if (idx != RVCPU_REG_PMCCNTR && (idx < 0 || idx >= RVCPU_REG_PMEVCNTR))
+		return false;
+	*reg = idx;
+	*mask = event->hw.flags & ARMPMU_EVT_64BIT ? U64_MAX : U32_MAX;
+	return true;
+}
+
+#endif
+
 #elif defined(CONFIG_RISCV)
 
 #include <asm/asm-extable.h>
@@ -144,6 +229,60 @@ static __always_inline u64 rvcpu_time(void)
 {
 	return get_cycles64();
 }
+
+/* The PMU's driver tells the CSR since 6.6. */
+#if defined(CONFIG_PERF_EVENTS) && defined(CONFIG_RISCV_PMU) && \
+	LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+
+#include <linux/perf/riscv_pmu.h>
+
+#define RVCPU_REGISTERS	      1
+#define RVCPU_REG_CYCLE	      0
+#define RVCPU_REG_INSTRET     (CSR_INSTRET - CSR_CYCLE)
+#define RVCPU_REG_HPMCOUNTER3 (CSR_HPMCOUNTER3 - CSR_CYCLE)
+#define RVCPU_REG_END	      (CSR_HPMCOUNTER8 - CSR_CYCLE)
+
+/* The CSR's number above that of cycle. */
+static __always_inline u64 rvcpu_register_read(enum rvcpu_kind kind, u8 reg)
+{
+	if (kind == RVCPU_KIND_CYCLE && likely(reg == RVCPU_REG_CYCLE))
+		return csr_read(CSR_CYCLE);
+	if (kind == RVCPU_KIND_INSTRET && likely(reg == RVCPU_REG_INSTRET))
+		return csr_read(CSR_INSTRET);
+	switch (reg) {
+	case RVCPU_REG_CYCLE:
+		return csr_read(CSR_CYCLE);
+	case RVCPU_REG_INSTRET:
+		return csr_read(CSR_INSTRET);
+	case RVCPU_REG_HPMCOUNTER3:
+		return csr_read(CSR_HPMCOUNTER3);
+	case RVCPU_REG_HPMCOUNTER3 + 1:
+		return csr_read(CSR_HPMCOUNTER4);
+	case RVCPU_REG_HPMCOUNTER3 + 2:
+		return csr_read(CSR_HPMCOUNTER5);
+	case RVCPU_REG_HPMCOUNTER3 + 3:
+		return csr_read(CSR_HPMCOUNTER6);
+	default:
+		return csr_read(CSR_HPMCOUNTER7);
+	}
+}
+
+static bool rvcpu_register_find(struct perf_event *event, u8 *reg, u64 *mask)
+{
+	const struct riscv_pmu *rvpmu = to_riscv_pmu(event->pmu);
+	unsigned int width;
+
+	if (event->hw.idx < 0 || !rvpmu->csr_index || !rvpmu->ctr_get_width)
+		return false;
+	*reg = rvpmu->csr_index(event);
+	width = rvpmu->ctr_get_width(event->hw.idx);
+	if (*reg >= RVCPU_REG_END || *reg == CSR_TIME - CSR_CYCLE || width > 63)
+		return false;
+	*mask = GENMASK_ULL(width, 0);
+	return true;
+}
+
+#endif
 
 /* False: it is an illegal instruction here, because mcounteren says so. */
 #define rvcpu_csr_read(csr, value)                                   \
@@ -160,53 +299,128 @@ static __always_inline u64 rvcpu_time(void)
 #error "x86-64, arm64 or riscv64: what tells the time elsewhere is not known here"
 #endif
 
+static struct rvcpu_field rvcpu_missing_field(u64 state)
+{
+	return (struct rvcpu_field){ .value = RVCPU_ABSENT, .state = state };
+}
+
+#ifdef CONFIG_RISCV
+
 /* Looks that a CSR gets to move between: one would do, but for a CPU that retires many at once. */
 #define RVCPU_CSR_LOOKS 8
 
-/* What there is without perf. Returns RVCPU_MISSING_*. Called with interrupts off. */
-static noinline u8 rvcpu_without_pmu(enum rvcpu_kind kind, u8 missing, u64 *value)
+/*
+ * The CSR instead of the PMU. The SBI's PMU extension stops it while perf does not count, at any time: so
+ * look each time whether it moves. Called with interrupts off.
+ */
+static noinline struct rvcpu_field rvcpu_without_pmu(const struct rvcpu_counter *counter,
+						     enum rvcpu_kind kind)
 {
-#ifdef CONFIG_RISCV
-	unsigned long now, then;
+	const u32 field = RVCPU_KIND_FIELD(kind);
+	u64 missing = READ_ONCE(counter->missing);
+	unsigned long now, then = 0;
 	unsigned int look;
 	bool readable;
 
-	if (missing != RVCPU_MISSING_NO_PMU && missing != RVCPU_MISSING_UNUSED)
-		return missing;
-	/* The SBI's PMU extension stops it when nobody counts, at any time: look each time. */
+	if (missing != RVCPU_STATE(field, 0, RVCPU_MISSING_NO_PMU) &&
+	    missing != RVCPU_STATE(field, 0, RVCPU_MISSING_UNUSED))
+		return rvcpu_missing_field(missing);
 	for (look = 0; look < RVCPU_CSR_LOOKS; look++) {
 		if (kind == RVCPU_KIND_CYCLE)
 			readable = rvcpu_csr_read("cycle", now);
 		else
 			readable = rvcpu_csr_read("instret", now);
 		if (!readable)
-			return RVCPU_MISSING_REFUSED;
-		if (look && now != then) {
-			*value = now;
-			return RVCPU_MISSING_NOT;
-		}
+			return rvcpu_missing_field(RVCPU_STATE(field, 0, RVCPU_MISSING_REFUSED));
+		if (look && now != then)
+			return (struct rvcpu_field){
+				.value = now,
+				.state = RVCPU_STATE(field, RVCPU_SOURCE_CSR, 0),
+			};
 		then = now;
 	}
-	return RVCPU_MISSING_STOPPED;
-#else
-	return missing;
-#endif
+	return rvcpu_missing_field(RVCPU_STATE(field, 0, RVCPU_MISSING_STOPPED));
 }
+
+#else
+
+static __always_inline struct rvcpu_field rvcpu_without_pmu(const struct rvcpu_counter *counter,
+							    enum rvcpu_kind kind)
+{
+	return rvcpu_missing_field(READ_ONCE(counter->missing));
+}
+
+#endif
 
 /* The PMU */
 
 #ifdef CONFIG_PERF_EVENTS
 
+#ifdef RVCPU_REGISTERS
+
+/* No more is counted between two readings of a counter. */
+#define RVCPU_NEAR BIT_ULL(24)
+
+/*
+ * Finds the register that holds an event's counter. Its driver may think otherwise of it one day: its
+ * own reading has to be between two of ours.
+ */
+static void rvcpu_register_learn(struct rvcpu_counter *counter, enum rvcpu_kind kind)
+{
+	struct perf_event *event = counter->event;
+	u64 before, its, after, mask;
+	u8 reg;
+
+	counter->idx = RVCPU_IDX_NONE;
+	if (!rvcpu_register_find(event, &reg, &mask))
+		return;
+	before = rvcpu_register_read(kind, reg);
+	event->pmu->read(event);
+	its = local64_read(&event->hw.prev_count);
+	after = rvcpu_register_read(kind, reg);
+	if (((after - before) & mask) >= RVCPU_NEAR ||
+	    ((its - before) & mask) > ((after - before) & mask))
+		return;
+	counter->mask = mask;
+	counter->reg = reg;
+	counter->idx = event->hw.idx;
+}
+
+#endif
+
+static noinline u64 rvcpu_event_count(struct rvcpu_counter *counter, enum rvcpu_kind kind)
+{
+	struct perf_event *event = counter->event;
+
+#ifdef RVCPU_REGISTERS
+	if (counter->idx != RVCPU_IDX_NONE)
+		rvcpu_register_learn(counter, kind);
+#endif
+	event->pmu->read(event);
+	return local64_read(&event->count);
+}
+
 /*
  * Called with interrupts off. What perf_event_read_local() does, which modules are not given: while
- * the event is on this CPU's PMU nothing but an interrupt can take it off.
+ * the event is on this CPU's PMU nothing but an interrupt can take it off. Where the register is known,
+ * its driver is not asked; it keeps what the register was when it last looked at it.
  */
-static __always_inline bool rvcpu_event_read(struct perf_event *event, int cpu, u64 *count)
+static __always_inline bool rvcpu_event_read(struct rvcpu_counter *counter,
+					     struct perf_event *event, enum rvcpu_kind kind,
+					     int cpu, u64 *value)
 {
 	if (unlikely(READ_ONCE(event->oncpu) != cpu))
 		return false;
-	event->pmu->read(event);
-	*count = local64_read(&event->count);
+#ifdef RVCPU_REGISTERS
+	if (likely(event->hw.idx == counter->idx)) {
+		u64 now = rvcpu_register_read(kind, counter->reg);
+
+		*value = counter->base + local64_read(&event->count) +
+			 ((now - local64_read(&event->hw.prev_count)) & counter->mask);
+		return true;
+	}
+#endif
+	*value = counter->base + rvcpu_event_count(counter, kind);
 	return true;
 }
 
@@ -252,19 +466,21 @@ static void rvcpu_counter_start(struct rvcpu_counter *counter, enum rvcpu_kind k
 		/* All the time or not at all: a count with gaps is no counter. */
 		.pinned = 1,
 	};
+	const u32 field = RVCPU_KIND_FIELD(kind);
 	struct perf_event *event;
 
 	if (!pmu) {
-		counter->missing = RVCPU_MISSING_UNUSED;
+		counter->missing = RVCPU_STATE(field, 0, RVCPU_MISSING_UNUSED);
 		return;
 	}
 	event = perf_event_create_kernel_counter(&attr, cpu, NULL, NULL, NULL);
 	if (IS_ERR(event)) {
-		counter->missing = rvcpu_missing(PTR_ERR(event));
+		counter->missing = RVCPU_STATE(field, 0, rvcpu_missing(PTR_ERR(event)));
 		return;
 	}
-	counter->missing = RVCPU_MISSING_TAKEN;
-	/* A snapshot on that CPU that sees the event sees what is in it. */
+	counter->missing = RVCPU_STATE(field, 0, RVCPU_MISSING_TAKEN);
+	counter->idx = RVCPU_IDX_UNKNOWN;
+	/* Who sees the event sees what is in it. What it may find of @idx and @mask still holds. */
 	smp_store_release(&counter->event, event);
 }
 
@@ -280,7 +496,8 @@ static void rvcpu_event_release(struct perf_event *event)
 
 #else /* !CONFIG_PERF_EVENTS */
 
-static bool rvcpu_event_read(struct perf_event *event, int cpu, u64 *count)
+static bool rvcpu_event_read(struct rvcpu_counter *counter, struct perf_event *event,
+			     enum rvcpu_kind kind, int cpu, u64 *value)
 {
 	return false;
 }
@@ -297,7 +514,8 @@ static bool rvcpu_event_on(struct perf_event *event, int cpu)
 
 static void rvcpu_counter_start(struct rvcpu_counter *counter, enum rvcpu_kind kind, int cpu)
 {
-	counter->missing = pmu ? RVCPU_MISSING_NO_PMU : RVCPU_MISSING_UNUSED;
+	counter->missing = RVCPU_STATE(RVCPU_KIND_FIELD(kind), 0,
+				       pmu ? RVCPU_MISSING_NO_PMU : RVCPU_MISSING_UNUSED);
 }
 
 static void rvcpu_event_enable(struct perf_event *event)
@@ -332,17 +550,17 @@ static int rvcpu_offline(unsigned int cpu)
 		struct rvcpu_counter *counter = &rc->counters[kind];
 		struct perf_event *event = counter->event;
 		unsigned long flags;
-		u64 count;
+		u64 last;
 
 		if (!event)
 			continue;
 		/* Snapshots for other CPUs' callers are interrupts of this one. */
 		local_irq_save(flags);
-		if (!rvcpu_event_read(event, cpu, &count))
-			count = rvcpu_event_last(event);
-		counter->base += count;
+		if (!rvcpu_event_read(counter, event, kind, cpu, &last))
+			last = counter->base + rvcpu_event_last(event);
+		counter->base = last;
 		counter->event = NULL;
-		counter->missing = RVCPU_MISSING_OFFLINE;
+		counter->missing = RVCPU_STATE(RVCPU_KIND_FIELD(kind), 0, RVCPU_MISSING_OFFLINE);
 		local_irq_restore(flags);
 		rvcpu_event_release(event);
 	}
@@ -367,7 +585,7 @@ static bool rvcpu_retry(unsigned int cpu)
 	for (kind = 0; kind < RVCPU_KINDS; kind++) {
 		struct rvcpu_counter *counter = &rc->counters[kind];
 
-		if (counter->missing != RVCPU_MISSING_TAKEN)
+		if (!(counter->missing & RVCPU_STATE_TAKEN))
 			continue;
 		if (!counter->event)
 			rvcpu_counter_start(counter, kind, cpu);
@@ -387,62 +605,115 @@ out:
 
 /* Snapshots */
 
-/* Called with interrupts off. Returns RVCPU_MISSING_*, and sets the source when the counter is live. */
-static __always_inline u8 rvcpu_counter_read(const struct rvcpu_cpu *rc, enum rvcpu_kind kind,
-					     int cpu, u64 *value, u8 *source)
+/* A snapshot as it is in registers: a record, with the states of all fields in one word. */
+struct rvcpu_taking {
+	u64 before, time, cycle, instret, after;
+	u64 state;
+	u32 cpu, epoch;
+};
+
+/* Called with interrupts off. */
+static __always_inline struct rvcpu_field rvcpu_counter_read(struct rvcpu_cpu *rc,
+							     enum rvcpu_kind kind, int cpu)
 {
-	const struct rvcpu_counter *counter = &rc->counters[kind];
-	struct perf_event *event = smp_load_acquire(&counter->event);
-	u8 missing = READ_ONCE(counter->missing);
+	const u32 field = RVCPU_KIND_FIELD(kind);
+	struct rvcpu_counter *counter = &rc->counters[kind];
+	struct rvcpu_field f = { .state = RVCPU_STATE(field, RVCPU_SOURCE_PERF, 0) };
 
-	if (likely(event)) {
-		u64 count;
+	struct perf_event *event = READ_ONCE(counter->event);
 
-		if (likely(rvcpu_event_read(event, cpu, &count))) {
-			*value = counter->base + count;
-			*source = RVCPU_SOURCE_PERF;
-			return RVCPU_MISSING_NOT;
-		}
-		missing = RVCPU_MISSING_TAKEN;
-	} else {
-		missing = rvcpu_without_pmu(kind, missing, value);
-		if (!missing) {
-			*source = RVCPU_SOURCE_CSR;
-			return missing;
-		}
-	}
-	*value = RVCPU_ABSENT;
-	*source = RVCPU_SOURCE_NONE;
-	return missing;
+	if (!event)
+		return rvcpu_without_pmu(counter, kind);
+	if (unlikely(!rvcpu_event_read(counter, event, kind, cpu, &f.value)))
+		return rvcpu_missing_field(RVCPU_STATE(field, 0, RVCPU_MISSING_TAKEN));
+	return f;
+}
+
+static __always_inline struct rvcpu_field rvcpu_skipped(u32 field)
+{
+	return rvcpu_missing_field(RVCPU_STATE(field, 0, RVCPU_MISSING_SKIPPED));
 }
 
 /* Called with interrupts off. */
-static __always_inline void rvcpu_take(struct rvcpu_record *r)
+static __always_inline struct rvcpu_taking rvcpu_take(u32 skip)
 {
-	const struct rvcpu_cpu *rc = this_cpu_ptr(&rvcpu_cpus);
-	int cpu = smp_processor_id();
-	u32 live = RVCPU_TIME;
+	struct rvcpu_cpu *rc = this_cpu_ptr(&rvcpu_cpus);
+	struct rvcpu_field time, cycle, instret;
+	struct rvcpu_taking t = {
+		.before = RVCPU_ABSENT,
+		.after = RVCPU_ABSENT,
+		.cpu = smp_processor_id(),
+		.epoch = READ_ONCE(rc->epoch),
+	};
 
-	r->before_ns = ktime_get_ns();
-	r->time = rvcpu_time();
-	r->cycle_missing =
-		rvcpu_counter_read(rc, RVCPU_KIND_CYCLE, cpu, &r->cycle, &r->cycle_source);
-	r->instret_missing =
-		rvcpu_counter_read(rc, RVCPU_KIND_INSTRET, cpu, &r->instret, &r->instret_source);
-	r->after_ns = ktime_get_ns();
+	if (!(skip & RVCPU_KTIME)) {
+		t.before = ktime_get_ns();
+		t.state = (u64)RVCPU_KTIME << RVCPU_STATE_LIVE_SHIFT;
+	}
+	if (unlikely(skip & RVCPU_TIME))
+		time = rvcpu_skipped(RVCPU_TIME);
+	else
+		time = (struct rvcpu_field){
+			.value = rvcpu_time(),
+			.state = RVCPU_STATE(RVCPU_TIME, RVCPU_TIME_SOURCE, 0),
+		};
+	if (unlikely(skip & RVCPU_CYCLE))
+		cycle = rvcpu_skipped(RVCPU_CYCLE);
+	else
+		cycle = rvcpu_counter_read(rc, RVCPU_KIND_CYCLE, t.cpu);
+	if (unlikely(skip & RVCPU_INSTRET))
+		instret = rvcpu_skipped(RVCPU_INSTRET);
+	else
+		instret = rvcpu_counter_read(rc, RVCPU_KIND_INSTRET, t.cpu);
+	if (!(skip & RVCPU_KTIME))
+		t.after = ktime_get_ns();
 
-	if (!r->cycle_missing)
-		live |= RVCPU_CYCLE;
-	if (!r->instret_missing)
-		live |= RVCPU_INSTRET;
-	r->cpu = cpu;
-	r->live = live;
-	r->time_source = RVCPU_TIME_SOURCE;
-	r->source_reserved = 0;
-	r->time_missing = RVCPU_MISSING_NOT;
-	r->missing_reserved = 0;
-	r->epoch = READ_ONCE(rc->epoch);
+	t.time = time.value;
+	t.cycle = cycle.value;
+	t.instret = instret.value;
+	t.state |= time.state | cycle.state | instret.state;
+	return t;
+}
+
+static __always_inline struct rvcpu_taking rvcpu_take_here(u32 skip)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	{
+		/* Not declared above: a compiler told to clear variables would. */
+		struct rvcpu_taking t = rvcpu_take(skip);
+
+		local_irq_restore(flags);
+		return t;
+	}
+}
+
+static __always_inline u32 rvcpu_live(u64 state)
+{
+	return (state & ~RVCPU_STATE_TAKEN) >> RVCPU_STATE_LIVE_SHIFT;
+}
+
+/* The eight bytes of a record from time_source on. */
+static __always_inline u64 rvcpu_states(u64 state)
+{
+	return (__force u64)cpu_to_le64(state & GENMASK_ULL(RVCPU_STATE_LIVE_SHIFT - 1, 0));
+}
+
+static void rvcpu_record_fill(struct rvcpu_record *r, const struct rvcpu_taking *t)
+{
+	const u64 states = rvcpu_states(t->state);
+
+	r->cpu = t->cpu;
+	r->live = rvcpu_live(t->state);
+	memcpy((u8 *)r + offsetof(struct rvcpu_record, time_source), &states, sizeof(states));
+	r->epoch = t->epoch;
 	r->reserved = 0;
+	r->before_ns = t->before;
+	r->time = t->time;
+	r->cycle = t->cycle;
+	r->instret = t->instret;
+	r->after_ns = t->after;
 }
 
 static void rvcpu_take_offline(struct rvcpu_record *r, unsigned int cpu)
@@ -453,9 +724,11 @@ static void rvcpu_take_offline(struct rvcpu_record *r, unsigned int cpu)
 		.cycle_missing = RVCPU_MISSING_OFFLINE,
 		.instret_missing = RVCPU_MISSING_OFFLINE,
 		.epoch = READ_ONCE(per_cpu(rvcpu_cpus, cpu).epoch),
+		.before_ns = RVCPU_ABSENT,
 		.time = RVCPU_ABSENT,
 		.cycle = RVCPU_ABSENT,
 		.instret = RVCPU_ABSENT,
+		.after_ns = RVCPU_ABSENT,
 	};
 }
 
@@ -464,43 +737,39 @@ static bool rvcpu_taken(const struct rvcpu_record *r)
 	return r->cycle_missing == RVCPU_MISSING_TAKEN || r->instret_missing == RVCPU_MISSING_TAKEN;
 }
 
-/* The first ABI. Returns 0, or -EOPNOTSUPP when there is nothing but the time. */
-static __always_inline int rvcpu_read_here(struct rvcpu_counters *c, bool *taken)
+/* The first ABI. Returns the states of the fields. */
+static __always_inline u64 rvcpu_read_here(struct rvcpu_counters *c)
 {
-	const struct rvcpu_cpu *rc;
-	u8 cycle, instret, source;
-	unsigned long flags;
-	int cpu;
+	const struct rvcpu_taking t = rvcpu_take_here(RVCPU_KTIME);
 
-	local_irq_save(flags);
-	rc = this_cpu_ptr(&rvcpu_cpus);
-	cpu = smp_processor_id();
-	c->time = rvcpu_time();
-	cycle = rvcpu_counter_read(rc, RVCPU_KIND_CYCLE, cpu, &c->cycle, &source);
-	instret = rvcpu_counter_read(rc, RVCPU_KIND_INSTRET, cpu, &c->instret, &source);
-	local_irq_restore(flags);
+	c->time = t.time;
+	c->cycle = t.cycle;
+	c->instret = t.instret;
+	return t.state;
+}
 
-	*taken = cycle == RVCPU_MISSING_TAKEN || instret == RVCPU_MISSING_TAKEN;
-	return cycle && instret ? -EOPNOTSUPP : 0;
+/* Whether there is more than the time. */
+static __always_inline bool rvcpu_worth_it(u64 state)
+{
+	return rvcpu_live(state) & (RVCPU_CYCLE | RVCPU_INSTRET);
 }
 
 /* Others had taken the PMU of this CPU, or of another one that we ran on just now. */
 static noinline int rvcpu_read_again(struct rvcpu_counters *c)
 {
-	bool taken;
-
 	cpus_read_lock();
 	rvcpu_retry(raw_smp_processor_id());
 	cpus_read_unlock();
-	return rvcpu_read_here(c, &taken);
+	return rvcpu_worth_it(rvcpu_read_here(c)) ? 0 : -EOPNOTSUPP;
 }
 
-static __always_inline int rvcpu_read_counters(struct rvcpu_counters *c)
+static int rvcpu_read_counters(struct rvcpu_counters *c)
 {
-	bool taken;
-	int ret = rvcpu_read_here(c, &taken);
+	u64 state = rvcpu_read_here(c);
 
-	return unlikely(taken) ? rvcpu_read_again(c) : ret;
+	if (unlikely(state & RVCPU_STATE_TAKEN))
+		return rvcpu_read_again(c);
+	return rvcpu_worth_it(state) ? 0 : -EOPNOTSUPP;
 }
 
 /* The second ABI */
@@ -521,20 +790,26 @@ struct rvcpu_request {
 struct rvcpu_round {
 	const struct cpumask *cpus;
 	struct rvcpu_record *records;
+	u32 skip;
 };
 
 /* Runs on each CPU asked for, with interrupts off. */
 static void rvcpu_take_one(void *info)
 {
 	const struct rvcpu_round *round = info;
+	struct rvcpu_taking t = rvcpu_take(round->skip);
 
-	rvcpu_take(&round->records[bitmap_weight(cpumask_bits(round->cpus), smp_processor_id())]);
+	rvcpu_record_fill(&round->records[bitmap_weight(cpumask_bits(round->cpus), t.cpu)], &t);
 }
 
 /* Called under cpus_read_lock(). */
 static void rvcpu_take_round(const struct rvcpu_request *req, struct rvcpu_record *records)
 {
-	struct rvcpu_round round = { .cpus = req->cpus, .records = records };
+	struct rvcpu_round round = {
+		.cpus = req->cpus,
+		.records = records,
+		.skip = req->s.skip,
+	};
 	unsigned int cpu, i = 0;
 
 	for_each_cpu(cpu, req->cpus)
@@ -544,15 +819,6 @@ static void rvcpu_take_round(const struct rvcpu_request *req, struct rvcpu_recor
 		i++;
 	}
 	on_each_cpu_mask(req->online, rvcpu_take_one, &round, true);
-}
-
-static void rvcpu_take_here(struct rvcpu_record *r)
-{
-	unsigned long flags;
-
-	local_irq_save(flags);
-	rvcpu_take(r);
-	local_irq_restore(flags);
 }
 
 /* Called under cpus_read_lock(). */
@@ -565,10 +831,13 @@ static void rvcpu_take_rounds(const struct rvcpu_request *req, struct rvcpu_reco
 		bool tried = false;
 
 		do {
-			if (req->s.cpu == RVCPU_THIS_CPU)
-				rvcpu_take_here(records);
-			else
+			if (req->s.cpu == RVCPU_THIS_CPU) {
+				const struct rvcpu_taking t = rvcpu_take_here(req->s.skip);
+
+				rvcpu_record_fill(records, &t);
+			} else {
 				rvcpu_take_round(req, records);
+			}
 			again = false;
 			for (i = 0; i < req->per_round && !tried; i++) {
 				if (rvcpu_taken(&records[i]))
@@ -661,8 +930,9 @@ static int rvcpu_snapshot_locked(struct rvcpu_request *req, struct rvcpu_record 
 	unsigned int i;
 	int ret;
 
-	if (!s->rounds || s->rounds > RVCPU_RECORDS_MAX || s->need & ~RVCPU_FIELDS ||
-	    s->record_size < RVCPU_RECORD_SIZE_VER0 || s->record_size % sizeof(u64))
+	if (!s->rounds || s->rounds > RVCPU_RECORDS_MAX || (s->need | s->skip) & ~RVCPU_FIELDS ||
+	    s->need & s->skip || s->record_size < RVCPU_RECORD_SIZE_VER0 ||
+	    s->record_size % sizeof(u64))
 		return -EINVAL;
 	if (s->record_size > RVCPU_SIZE_MAX)
 		return -E2BIG;
@@ -732,47 +1002,149 @@ out_free:
 	return ret;
 }
 
+/* Two fields of four bytes, as they lie in a word. */
+static __always_inline u64 rvcpu_pair(u32 first, u32 second)
+{
+#ifdef __LITTLE_ENDIAN
+	return (u64)second << 32 | first;
+#else
+	return (u64)first << 32 | second;
+#endif
+}
+
+static __always_inline u32 rvcpu_first(u64 pair)
+{
+#ifdef __LITTLE_ENDIAN
+	return pair;
+#else
+	return pair >> 32;
+#endif
+}
+
+static __always_inline u32 rvcpu_second(u64 pair)
+{
+#ifdef __LITTLE_ENDIAN
+	return pair >> 32;
+#else
+	return pair;
+#endif
+}
+
+/* record_size and set_size */
+static __always_inline u32 rvcpu_sizes(u16 first, u16 second)
+{
+#ifdef __LITTLE_ENDIAN
+	return (u32)second << 16 | first;
+#else
+	return (u32)first << 16 | second;
+#endif
+}
+
+static __always_inline int rvcpu_put_record(u64 __user *to, const struct rvcpu_taking *t)
+{
+	if (!user_write_access_begin(to, sizeof(struct rvcpu_record)))
+		return -EFAULT;
+	unsafe_put_user(rvcpu_pair(t->cpu, rvcpu_live(t->state)), &to[0], fault);
+	unsafe_put_user(rvcpu_states(t->state), &to[1], fault);
+	unsafe_put_user(rvcpu_pair(t->epoch, 0), &to[2], fault);
+	unsafe_put_user(t->before, &to[3], fault);
+	unsafe_put_user(t->time, &to[4], fault);
+	unsafe_put_user(t->cycle, &to[5], fault);
+	unsafe_put_user(t->instret, &to[6], fault);
+	unsafe_put_user(t->after, &to[7], fault);
+	user_write_access_end();
+	return 0;
+
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
 /*
  * The RVCPU_SNAPSHOT that is made by the million: one record of the CPU that the caller runs on. Such a
  * call needs neither an interrupt to another CPU nor the lock against hotplug. Whatever else it is,
  * mistakes included, the other function looks at.
  */
-static long rvcpu_ioctl_snapshot(struct rvcpu_snapshot __user *arg)
+static noinline long rvcpu_ioctl_snapshot(struct rvcpu_snapshot __user *arg)
 {
-	struct rvcpu_snapshot s;
-	struct rvcpu_record r;
+	u64 w[RVCPU_SNAPSHOT_SIZE_VER0 / sizeof(u64)];
+	u64 __user *from = (u64 __user *)arg;
 	unsigned long flags;
+	u32 cpu, need, skip;
 
-	if (copy_from_user(&s, arg, sizeof(s)))
+	/* Word by word, which is much cheaper than a copy that could be of any length. */
+	if (!user_read_access_begin(from, sizeof(w)))
 		return -EFAULT;
-	if (s.size != sizeof(s) || s.which != RVCPU_ONE || s.rounds != 1 || s.count != 1 ||
-	    s.record_size != sizeof(r) || s.set_size || s.set)
+	unsafe_get_user(w[0], &from[0], fault_read);
+	unsafe_get_user(w[1], &from[1], fault_read);
+	unsafe_get_user(w[2], &from[2], fault_read);
+	unsafe_get_user(w[3], &from[3], fault_read);
+	unsafe_get_user(w[4], &from[4], fault_read);
+	unsafe_get_user(w[5], &from[5], fault_read);
+	user_read_access_end();
+
+	/* size, which; rounds, count; record_size, set_size; set */
+	if (w[0] != rvcpu_pair(sizeof(*arg), RVCPU_ONE) || w[2] != rvcpu_pair(1, 1) ||
+	    rvcpu_second(w[3]) != rvcpu_sizes(sizeof(struct rvcpu_record), 0) || w[4])
+		return rvcpu_snapshot(arg);
+	cpu = rvcpu_first(w[1]);
+	need = rvcpu_second(w[1]);
+	skip = rvcpu_first(w[3]);
+	if ((need | skip) & ~RVCPU_FIELDS || need & skip)
 		return rvcpu_snapshot(arg);
 
 	local_irq_save(flags);
-	if (s.cpu != RVCPU_THIS_CPU && s.cpu != smp_processor_id()) {
+	if (cpu != RVCPU_THIS_CPU && cpu != smp_processor_id()) {
 		local_irq_restore(flags);
 		return rvcpu_snapshot(arg);
 	}
-	rvcpu_take(&r);
-	local_irq_restore(flags);
+	{
+		const struct rvcpu_taking t = rvcpu_take(skip);
 
-	if (unlikely(s.need & ~r.live || rvcpu_taken(&r)))
-		return rvcpu_snapshot(arg);
-	if (copy_to_user(u64_to_user_ptr(s.records), &r, sizeof(r)))
-		return -EFAULT;
-	return 0;
+		local_irq_restore(flags);
+		if (unlikely(need & ~rvcpu_live(t.state) || t.state & RVCPU_STATE_TAKEN))
+			return rvcpu_snapshot(arg);
+		return rvcpu_put_record(u64_to_user_ptr(w[5]), &t);
+	}
+
+fault_read:
+	user_read_access_end();
+	return -EFAULT;
 }
 
-static long rvcpu_ioctl_read(struct rvcpu_counters __user *arg)
+static __always_inline int rvcpu_put_counters(struct rvcpu_counters __user *to, u64 time, u64 cycle,
+					      u64 instret)
+{
+	if (!user_write_access_begin(to, sizeof(*to)))
+		return -EFAULT;
+	unsafe_put_user(time, &to->time, fault);
+	unsafe_put_user(cycle, &to->cycle, fault);
+	unsafe_put_user(instret, &to->instret, fault);
+	user_write_access_end();
+	return 0;
+
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
+static noinline int rvcpu_ioctl_read_again(struct rvcpu_counters __user *arg)
 {
 	struct rvcpu_counters c;
-	int ret;
+	int ret = rvcpu_read_again(&c);
 
-	ret = rvcpu_read_counters(&c);
-	if (ret)
-		return ret;
-	return copy_to_user(arg, &c, sizeof(c)) ? -EFAULT : 0;
+	return ret ?: rvcpu_put_counters(arg, c.time, c.cycle, c.instret);
+}
+
+static noinline long rvcpu_ioctl_read(struct rvcpu_counters __user *arg)
+{
+	const struct rvcpu_taking t = rvcpu_take_here(RVCPU_KTIME);
+
+	if (unlikely(t.state & RVCPU_STATE_TAKEN))
+		return rvcpu_ioctl_read_again(arg);
+	if (!rvcpu_worth_it(t.state))
+		return -EOPNOTSUPP;
+	return rvcpu_put_counters(arg, t.time, t.cycle, t.instret);
 }
 
 static long rvcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -880,6 +1252,7 @@ static const char *rvcpu_describe(u8 missing, u8 source)
 
 static int __init rvcpu_init(void)
 {
+	struct rvcpu_taking t;
 	struct rvcpu_record r;
 	int ret;
 
@@ -907,7 +1280,8 @@ static int __init rvcpu_init(void)
 		pr_err("cannot register the device: %d\n", ret);
 		goto err_hotplug;
 	}
-	rvcpu_take_here(&r);
+	t = rvcpu_take_here(RVCPU_KTIME);
+	rvcpu_record_fill(&r, &t);
 	pr_info("time: " RVCPU_TIME_NAME ", cycle: %s, instret: %s, at /dev/%s\n",
 		rvcpu_describe(r.cycle_missing, r.cycle_source),
 		rvcpu_describe(r.instret_missing, r.instret_source), rvcpu_misc.name);

@@ -36,10 +36,11 @@ struct rvcpu_counters {
 
 /* The second ABI */
 
-/* Fields of a record: rvcpu_record.live, rvcpu_snapshot.need */
+/* Fields of a record: rvcpu_record.live, rvcpu_snapshot.need, rvcpu_snapshot.skip */
 #define RVCPU_TIME    (1U << 0)
 #define RVCPU_CYCLE   (1U << 1)
 #define RVCPU_INSTRET (1U << 2)
+#define RVCPU_KTIME   (1U << 3) /* before_ns and after_ns */
 
 /* Where a live field is from: rvcpu_record.*_source */
 #define RVCPU_SOURCE_NONE   0 /* it is not live */
@@ -57,25 +58,26 @@ struct rvcpu_counters {
 #define RVCPU_MISSING_UNUSED  5 /* only the PMU could tell, and the module was loaded with pmu=0 */
 #define RVCPU_MISSING_OFFLINE 6 /* the CPU is offline */
 #define RVCPU_MISSING_ERROR   7 /* perf failed, for lack of memory for example */
+#define RVCPU_MISSING_SKIPPED 8 /* the caller did not want it */
 
 /**
  * struct rvcpu_record - the counters of one CPU, all read on it with interrupts off
  * @cpu:		which CPU
  * @live:		RVCPU_TIME | ...: the fields that hold a counter's value
  * @time_source:	RVCPU_SOURCE_*
- * @cycle_source:	RVCPU_SOURCE_*
- * @instret_source:	RVCPU_SOURCE_*
- * @source_reserved:	zero
  * @time_missing:	RVCPU_MISSING_*
+ * @cycle_source:	RVCPU_SOURCE_*
  * @cycle_missing:	RVCPU_MISSING_*
+ * @instret_source:	RVCPU_SOURCE_*
  * @instret_missing:	RVCPU_MISSING_*
- * @missing_reserved:	zero
+ * @state_reserved:	zero
  * @epoch:		goes up when counting on this CPU began anew, because it was offline or its
  *			PMU was taken; what happened meanwhile is not in the values, which go on
  *			from where they were
  * @reserved:		zero
- * @before_ns:		CLOCK_MONOTONIC before the first field was read, on that CPU; 0: offline
- * @time:		RVCPU_ABSENT when not live, as the next two
+ * @before_ns:		CLOCK_MONOTONIC before the first field was read, on that CPU; RVCPU_ABSENT when
+ *			not live, as the next four
+ * @time:		the clock that runs at a constant rate
  * @cycle:		cycles of the CPU
  * @instret:		instructions retired
  * @after_ns:		CLOCK_MONOTONIC after the last one
@@ -84,13 +86,12 @@ struct rvcpu_record {
 	__u32 cpu;
 	__u32 live;
 	__u8 time_source;
-	__u8 cycle_source;
-	__u8 instret_source;
-	__u8 source_reserved;
 	__u8 time_missing;
+	__u8 cycle_source;
 	__u8 cycle_missing;
+	__u8 instret_source;
 	__u8 instret_missing;
-	__u8 missing_reserved;
+	__u16 state_reserved;
 	__u32 epoch;
 	__u32 reserved;
 	__u64 before_ns;
@@ -124,9 +125,10 @@ struct rvcpu_record {
  * @rounds:		how often to take each CPU's snapshot, 1 .. RVCPU_RECORDS_MAX
  * @count:		before: records there is room for, 0 to ask how many there would be; after:
  *			records written, or how many there would be
+ * @skip:		fields that are not wanted, which makes the call cheaper
  * @record_size:	bytes of a record as the caller knows it, a multiple of 8 from
  *			RVCPU_RECORD_SIZE_VER0; a longer one is filled up with zeros
- * @set_size:		bytes at @set, a multiple of 8 up to RVCPU_SET_SIZE_MAX
+ * @set_size:		RVCPU_SET: bytes at @set, a multiple of 8 up to RVCPU_SET_SIZE_MAX; else zero
  * @set:		RVCPU_SET: pointer to __u64 words, CPU n is bit n % 64 of word n / 64
  * @records:		pointer to the room for records: a round after the other, in each the CPUs by
  *			number
@@ -140,8 +142,9 @@ struct rvcpu_snapshot {
 	__u32 need;
 	__u32 rounds;
 	__u32 count;
-	__u32 record_size;
-	__u32 set_size;
+	__u32 skip;
+	__u16 record_size;
+	__u16 set_size;
 	__aligned_u64 set;
 	__aligned_u64 records;
 };
