@@ -38,7 +38,7 @@
 #define EXTENSION_MS	30000 /* ... by no more than this */
 #define TICK_MS		10    /* a call that lasts longer is interrupted */
 #define LULL_EVERY_MS	1500  /* everybody is killed, and the module may go ... */
-#define LULL_MS		40    /* ... within that time */
+#define LULL_MS		200   /* ... within that time */
 #define CPU_EVERY_MS	2000
 #define CPU_OFF_MS	60
 #define NOTE_EVERY_MS	15000
@@ -98,7 +98,8 @@ static void juggle_module(void)
 			sleep_us(500);
 			continue;
 		}
-		sleep_us(roll(4) * 500);
+		atomic_fetch_add(&sh->unloads, 1);
+		sleep_us(roll(4) * 1000);
 		ret = module_load(module, conf.params);
 		if (ret) {
 			atomic_store(&sh->load_err, -ret);
@@ -301,13 +302,33 @@ static void stop_or_go_on(struct process *p, long long now)
 	}
 }
 
+/* Descriptors that are on their way hold the device open. */
+static void receive_all(void)
+{
+	char room[CMSG_SPACE(sizeof(int))] __attribute__((aligned(__alignof__(struct cmsghdr))));
+	struct msghdr msg = { .msg_control = room };
+	struct cmsghdr *c;
+	int fd;
+
+	for (;;) {
+		msg.msg_controllen = sizeof(room);
+		if (recvmsg(stress.pass[0], &msg, MSG_DONTWAIT) < 0)
+			return;
+		c = CMSG_FIRSTHDR(&msg);
+		if (!c || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+		close(fd);
+	}
+}
+
 /* It ends early when a killed process does not die. */
 static void hammer(long long start)
 {
 	long long end = start + stress.seconds * 1000LL, now, next_kill = start + KILL_MS,
 		  next_tick = start, next_lull = start + LULL_EVERY_MS / 2, lull_end = 0,
 		  next_note = start + NOTE_EVERY_MS;
-	unsigned long steps_then = 0;
+	unsigned long steps_then = 0, unloads_then = 0;
 	struct process *p;
 	unsigned int i;
 
@@ -317,8 +338,13 @@ static void hammer(long long start)
 			atomic_store(&stress.shared->lull, false);
 			lull_end = 0;
 		}
+		/* It goes: the next to come meet it on its way back. */
+		if (lull_end && atomic_load(&stress.shared->unloads) != unloads_then)
+			lull_end = now;
+		if (lull_end)
+			receive_all();
 		for (i = 0; i < STRESS_PROCESSES; i++) {
-			if (!processes[i].pid && (!lull_end || !roll(8)))
+			if (!processes[i].pid && !lull_end)
 				process_start(i);
 			else if (processes[i].pid)
 				stop_or_go_on(&processes[i], now);
@@ -348,6 +374,7 @@ static void hammer(long long start)
 				process_kill(&processes[i]);
 			lull_end = now + LULL_MS;
 			next_lull = now + LULL_EVERY_MS;
+			unloads_then = atomic_load(&stress.shared->unloads);
 			atomic_store(&stress.shared->lull, true);
 		}
 		if (now >= next_note) {

@@ -116,7 +116,7 @@ struct stress_shared {
 	atomic_bool lull;    /* nobody has the device open for a moment: the module may go */
 	atomic_int open_err; /* of the last open that failed, 0: none yet */
 	atomic_ulong died;   /* of a signal that was not the supervisor's */
-	atomic_ulong tries, reloads, hotplugs;
+	atomic_ulong tries, unloads, reloads, hotplugs;
 	atomic_int load_err;	      /* of a load that failed */
 	atomic_bool stuck;	      /* somebody does not die */
 	int open_before[CONF_MAX][2]; /* errors of each node, read and read-write */
