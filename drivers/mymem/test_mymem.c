@@ -870,7 +870,7 @@ static struct mymem_info get_info(void)
 	return info;
 }
 
-TEST(INFO_tells_size_lock_and_dialect)
+TEST_WITH_TIMEOUT(INFO_tells_size_lock_and_dialect, 30)
 {
 	static const struct {
 		const char *params;
@@ -1208,7 +1208,8 @@ static void expect_refused(const char *params, int err, const char *message)
 			  message);
 }
 
-TEST(a_parameter_out_of_range_is_refused_with_a_message)
+/* Loading takes long on an emulated machine with others beside it. */
+TEST_WITH_TIMEOUT(a_parameter_out_of_range_is_refused_with_a_message, 60)
 {
 	need_module();
 	as_declared();
@@ -1306,7 +1307,7 @@ TEST(mymemctl_reads_writes_fills_clears_and_adds)
 		  0);
 }
 
-TEST(mymemctl_tells_wrong_usage_from_failure)
+TEST_WITH_TIMEOUT(mymemctl_tells_wrong_usage_from_failure, 60)
 {
 	static const char *const wrong[] = {
 		"add 8",	  "add 8 x",	 "write",	    "write x y",  "write 1 2 3",
