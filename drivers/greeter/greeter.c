@@ -154,7 +154,7 @@ static int greeter_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Not by printf, which takes six times as long. Returns the length. */
+/* Not by printf, which would cost more than all the rest of a read. Returns the length. */
 static unsigned int greeter_line(const struct file *file, char line[GREETER_LINE_MAX])
 {
 	u64 n = (u64)(unsigned long)file->private_data;
