@@ -44,16 +44,12 @@ static struct template_info get_info(void)
 	return info;
 }
 
-/* A page of that content with nothing mapped after it. */
-static char *page_before_hole(int fill)
+/* An address that only the driver finds out to be none: the kernel's own are refused before. */
+static char *nowhere(void)
 {
-	long page = sysconf(_SC_PAGESIZE);
-	char *map =
-		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *map = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	ASSERT_TRUE(map != MAP_FAILED);
-	SAFE(mprotect(map + page, page, PROT_NONE));
-	memset(map, fill, page);
 	return map;
 }
 
@@ -98,16 +94,26 @@ TEST(a_write_is_short_at_the_end_and_ENOSPC_behind_it)
 
 TEST(a_write_that_faults_half_way_counts_what_arrived)
 {
-	char *end = page_before_hole('n') + sysconf(_SC_PAGESIZE), text[9] = "";
-	int fd = open_node(O_RDWR);
+	long page = sysconf(_SC_PAGESIZE);
+	int fd = open_node(O_RDWR), i, n;
+	char *end, text[8];
 
+	end = SAFE(
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	end += page;
+	SAFE(mprotect(end, page, PROT_NONE));
+	memset(end - 4, 'n', 4);
 	EXPECT_EQ(pwrite(fd, "oooooooo", 8, 0), 8);
-	EXPECT_EQ(pwrite(fd, end - 4, 8, 0), 4);
+	n = pwrite(fd, end - 4, 8, 0);
+	/* arm64 copies words and gives up at the one that faults, but never without a byte */
+	EXPECT_GE(n, 1);
+	EXPECT_LE(n, 4);
 	EXPECT_EQ(pread(fd, text, 8, 0), 8);
-	EXPECT_EQ(strcmp(text, "nnnnoooo"), 0);
+	for (i = 0; i < 8; i++)
+		EXPECT_EQ(text[i], i < n ? 'n' : 'o');
 	EXPECT_ERR(pwrite(fd, end, 8, 0), EFAULT);
-	EXPECT_EQ(pread(fd, text, 8, 0), 8);
-	EXPECT_EQ(strcmp(text, "nnnnoooo"), 0);
+	EXPECT_EQ(pread(fd, text, 1, 0), 1);
+	EXPECT_EQ(text[0], 'n');
 }
 
 TEST(CLEAR_makes_zeros_and_needs_a_descriptor_open_for_writing)
@@ -190,7 +196,7 @@ TEST(INFO_counts_the_changes_and_nothing_else)
 	EXPECT_EQ(pread(fd, &c, 1, 0), 1);
 	EXPECT_EQ(pwrite(fd, "", 0, 0), 0);
 	EXPECT_ERR(pwrite(fd, "x", 1, get_info().bytes), ENOSPC);
-	EXPECT_ERR(pwrite(fd, (char *)-4096, 1, 0), EFAULT);
+	EXPECT_ERR(pwrite(fd, nowhere(), 1, 0), EFAULT);
 	EXPECT_EQ(get_info().changes, before);
 	EXPECT_EQ(pwrite(fd, "x", 1, 0), 1);
 	EXPECT_EQ(get_info().changes, before + 1);
@@ -244,7 +250,7 @@ TEST(poll_tells_of_a_change_until_the_descriptor_has_read)
 	EXPECT_EQ(pwrite(a, "x", 1, 0), 1);
 	EXPECT_EQ(events_of(b, 0), POLLIN | POLLOUT | POLLPRI);
 	/* a read that fails has seen nothing */
-	EXPECT_ERR(pread(b, (char *)-4096, 1, 0), EFAULT);
+	EXPECT_ERR(pread(b, nowhere(), 1, 0), EFAULT);
 	EXPECT_EQ(events_of(b, 0), POLLIN | POLLOUT | POLLPRI);
 	EXPECT_EQ(pread(b, &c, 1, 0), 1);
 	EXPECT_EQ(events_of(b, 0), POLLIN | POLLOUT);
