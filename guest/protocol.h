@@ -6,6 +6,7 @@
  * separated by one blank, bytes outside 0x21..0x7e and '%' written as %XX:
  *
  *   module PATH [PARAM...]        load before the results port is looked for; a failure is fatal
+ *   beat SECONDS                  an empty line so often while a job runs: a guest that is silent is dead
  *   job NAME SECONDS ENV... -- ARGV...   run in order; ENV is KEY=VALUE
  *   shell                         a prompt on the console, then power off
  *
@@ -18,7 +19,8 @@
  *   EXIT NAME status ms [why]     status: exit status, or -signal, or "timeout"
  *   END jobs                      all jobs were run; only empty lines follow
  *
- * An empty line means nothing: the agent pushes its last words out of the port's queue with them.
+ * An empty line means no more than that the agent lives: it pushes its last words out of the port's
+ * queue with them.
  *
  * A stream without END is a crash, a hang or a lost channel, whatever QEMU's exit status.
  *

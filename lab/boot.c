@@ -12,6 +12,7 @@
 #include "initramfs.h"
 
 #define LOAD_TIMEOUT_S 30
+#define BEAT_S	       5
 #define OUTPUT_MAX     (2 << 20) /* of one job */
 
 /* --- modules of the stock kernel that the guest needs before it can talk --- */
@@ -324,6 +325,8 @@ static enum lab_exit write_initramfs(struct boot *b)
 {
 	size_t size;
 
+	if (b->vm.silence_s)
+		buf_printf(&b->plan, "beat %d\n", BEAT_S);
 	for (size_t i = 0; i < b->n; i++) {
 		const struct job *j = &b->jobs[i];
 
@@ -355,6 +358,20 @@ static void note_boot(const struct vm *vm)
 	kernel_note_boot(vm->kernel, vm_end_name(vm->end), vm->accel, qemu);
 }
 
+/* Of many guests, somebody wants to know how far it is. */
+static size_t n_ended, n_all;
+
+static void on_end(struct vm *vm)
+{
+	n_ended++;
+	if (n_all > 1 && vm->end != VM_STOPPED)
+		lab_progress("test", "%zu of %zu: %s  %s%.0f s", n_ended, n_all, vm->label,
+			     vm->end == VM_HANG	 ? "hung, " :
+			     vm->end == VM_CLEAN ? "" :
+						   "crashed, ",
+			     vm->seconds);
+}
+
 enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once)
 {
 	struct vm *vms = xcalloc(n, sizeof(*vms));
@@ -364,8 +381,11 @@ enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once)
 		ret = write_initramfs(boots[i]);
 		boots[i]->fs = NULL;
 		boots[i]->vm.ctx = boots[i];
+		boots[i]->vm.on_end = on_end;
 		vms[i] = boots[i]->vm;
 	}
+	n_ended = 0;
+	n_all = n;
 	if (!ret)
 		ret = vm_run(vms, n, at_once);
 	for (size_t i = 0; i < n; i++)

@@ -117,6 +117,22 @@ void lab_stage(const char *name, const char *fmt, ...)
 	fflush(stderr);
 }
 
+void lab_progress(const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	close_stage_line();
+	if (strcmp(stage.name, name))
+		stage.start = now_s();
+	snprintf(stage.name, sizeof(stage.name), "%s", name);
+	fprintf(stderr, "%-6s ", name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	fflush(stderr);
+}
+
 void lab_stage_done(const char *fmt, ...)
 {
 	va_list ap;

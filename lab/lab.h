@@ -59,6 +59,8 @@ void lab_verbose(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * @stage:	one word: fetch, build, boot, test, bench
  */
 void lab_stage(const char *stage, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A line of that stage that stays, on a terminal and in a pipe. */
+void lab_progress(const char *stage, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Ends the running stage line with its result and duration; fmt NULL: just erases it. */
 void lab_stage_done(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

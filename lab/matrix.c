@@ -60,14 +60,17 @@ static bool has_rows_of(const struct matrix *m, const char *driver)
 
 static void add_rows_of(struct matrix *m, const struct ktap *root, const char *driver)
 {
+	bool told = false; /* something about the driver as a whole */
+
 	for (size_t k = 0; k < root->n; k++) {
 		const struct ktap *t = ktap_child(root->children[k], driver);
 
+		told |= t && (t->n || t->result != KTAP_PASS);
 		for (size_t i = 0; t && i < t->n; i++)
 			if (t->children[i] != broken_build(t))
 				add_row(m, driver, t->children[i]->name);
 	}
-	if (!has_rows_of(m, driver))
+	if (told && !has_rows_of(m, driver))
 		add_row(m, driver, NULL);
 }
 
@@ -105,6 +108,8 @@ static struct matrix_cell read_cell(const struct ktap *kernel, const struct matr
 	if (!driver)
 		return (struct matrix_cell){};
 	t = row->module ? ktap_child(driver, row->module) : driver;
+	if (t == driver && !t->n && t->result == KTAP_PASS)
+		return (struct matrix_cell){};
 	if (t && t != broken_build(driver) && (row->module || !broken_build(driver)))
 		return cell_of(t);
 	if (broken_build(driver))

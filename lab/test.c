@@ -11,7 +11,8 @@
 #define JOB_TIMEOUT_S	  120
 #define CONFORM_TIMEOUT_S 180
 #define STRESS_MARGIN_S	  90
-#define GUESTS_MOST	  4 /* of half a GiB each */
+#define SILENCE_S	  90 /* the agent says every few seconds that it lives */
+#define GUESTS_MOST	  4  /* of half a GiB each */
 
 /* struct item - one module on one kernel: the unit that is given to a boot */
 struct item {
@@ -448,11 +449,12 @@ static enum lab_exit save_log(struct test_run *run, struct boot *b, struct ktap 
 }
 
 /* A guest that did not end well: the job it was in carries the reason; items it never reached come again. */
-static void judge_end(struct test_run *run, struct boot *b, struct item **items, size_t n,
-		      const struct klog *log)
+static enum lab_exit judge_end(struct test_run *run, struct boot *b, struct item **items, size_t n,
+			       const struct klog *log)
 {
 	const char *path = log->last_test ?: b->running ? b->running->name : NULL;
 	struct item *it = item_of(items, n, path);
+	enum lab_exit ret = LAB_OK;
 	struct ktap *t;
 	bool told;
 
@@ -462,19 +464,18 @@ static void judge_end(struct test_run *run, struct boot *b, struct item **items,
 			ktap_set(t, b->vm.end == VM_HANG ? KTAP_TIMEOUT : KTAP_CRASHED, "%s%s%s",
 				 vm_end_name(b->vm.end), b->vm.why ? ": " : "", b->vm.why ?: "");
 			items[i]->done = true;
-			save_log(run, b, t);
+			ret = ret ?: save_log(run, b, t);
 		}
 		run->timed_out |= b->vm.end == VM_HANG;
 		run->crashed |= b->vm.end != VM_HANG;
-		return;
+		return ret;
 	}
 	t = node_of_path(it, path);
 	if (t->n)
 		t = ktap_new(t, "guest");
 	told = t->result == KTAP_CRASHED;
 	if (b->vm.end == VM_HANG) {
-		ktap_set(t, KTAP_TIMEOUT, "the guest hung: no end after %.0f s%s%s", b->vm.seconds,
-			 b->vm.why ? "; " : "", b->vm.why ?: "");
+		ktap_set(t, KTAP_TIMEOUT, "the guest hung: %s", b->vm.why ?: "it did not end");
 		run->timed_out = true;
 	} else {
 		if (t->result != KTAP_CRASHED)
@@ -484,9 +485,10 @@ static void judge_end(struct test_run *run, struct boot *b, struct item **items,
 	}
 	if (!told) /* what the kernel log said has brought it already */
 		note_reproduce(t, it, path);
-	save_log(run, b, t);
+	ret = save_log(run, b, t);
 	it->done =
 		true; /* what it had left is skipped, so that the same crash does not come twice */
+	return ret;
 }
 
 static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct item **items, size_t n)
@@ -524,7 +526,7 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 	}
 	judge_log(run, b, items, n, &log);
 	if (b->vm.end != VM_CLEAN)
-		judge_end(run, b, items, n, &log);
+		ret = judge_end(run, b, items, n, &log);
 	else if (run->log_dir)
 		ret = save_log(run, b, NULL);
 	for (size_t i = 0; i < n; i++) {
@@ -626,6 +628,7 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 	for (size_t i = 0; i < n_boots; i++) {
 		label_boot(boots[i], members[i], counts[i]);
 		/* a guest of many modules needs its time; a hung one is found by its silence */
+		boots[i]->vm.silence_s = SILENCE_S;
 		if (!boots[i]->vm.timeout_s)
 			boots[i]->vm.timeout_s = 120 + (60 + t->stress_s) * counts[i];
 	}

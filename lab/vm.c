@@ -52,7 +52,7 @@ struct vm_state {
 	int log_fd, control_fd; /* log_fd: the shell's socket */
 	struct lines log, results, control;
 	struct buf err, to_control;
-	double start, deadline;
+	double start, deadline, heard;
 	double end_at, panic_at, registers_until;
 	enum kill_reason kill;
 	bool registers_known;
@@ -372,6 +372,7 @@ static void read_results(struct vm_state *st, off_t until)
 	ssize_t n;
 
 	while ((n = tap_read(&st->results_tap, until, chunk, sizeof(chunk))) > 0) {
+		st->heard = now_s();
 		if (!lines_add(&st->results, chunk, n, results_line, st)) {
 			end_it(st, KILL_FLOOD);
 			buf_free(&st->results.b);
@@ -448,6 +449,12 @@ static bool never_ready(const struct vm_state *st, double now)
 	return !st->vm->shell && !st->vm->ready_s && now > st->start + READY_S;
 }
 
+/* Nothing on the port, though the agent would say that it lives. A log that goes on is no life. */
+static bool silent(const struct vm_state *st, double now)
+{
+	return st->vm->silence_s && st->vm->ready_s && now > st->heard + st->vm->silence_s;
+}
+
 /* Ends it where its time is up or somebody wants it ended. True when it is time to kill. */
 static bool vm_overdue(struct vm_state *st)
 {
@@ -463,9 +470,10 @@ static bool vm_overdue(struct vm_state *st)
 	if (st->kill != NOTHING && st->kill != KILL_HANG)
 		return true;
 	if (st->kill == NOTHING && !st->end_at && !st->panic_at &&
-	    ((st->deadline && now > st->deadline) || never_ready(st, now))) {
+	    ((st->deadline && now > st->deadline) || never_ready(st, now) || silent(st, now))) {
 		end_it(st, KILL_HANG);
-		st->failure = xasprintf("no end after %.0f s", now - st->start);
+		st->failure = silent(st, now) ? xasprintf("not a word for %d s", vm->silence_s) :
+						xasprintf("no end after %.0f s", now - st->start);
 		st->registers_until = now + REGISTERS_S;
 		qmp_hmp(&st->qmp, registers_known, "info registers -a");
 	}
@@ -668,6 +676,8 @@ enum lab_exit vm_run(struct vm *vms, size_t n, size_t at_once)
 				continue;
 			}
 			vm_finish(st);
+			if (running[i]->on_end)
+				running[i]->on_end(running[i]);
 			running[i] = running[--n_running];
 		}
 	}

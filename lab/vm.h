@@ -30,7 +30,9 @@ struct vm;
  * @shell:	the console is ours, no results port
  * @cpus, @memory_mb: 0: 2 CPUs (1 if @exact), 256 MB
  * @timeout_s:	deadline from the start; 0: 120
+ * @silence_s:	after READY, a guest that says nothing for so long hangs; 0: it may
  * @append:	more for the kernel command line, or NULL
+ * @on_end:	it has ended, and the results are there; may be NULL
  * @on_line:	a line of the results port
  * @on_log:	a line of the kernel log (it is collected in @log as well)
  * @on_trace:	a recorded piece ended: the file holds QEMU's exec log of operation @name
@@ -40,8 +42,9 @@ struct vm {
 	int initrd_fd;
 	const char *label;
 	bool exact, trace, shell;
-	int cpus, memory_mb, timeout_s;
+	int cpus, memory_mb, timeout_s, silence_s;
 	const char *append;
+	void (*on_end)(struct vm *vm);
 	void (*on_line)(struct vm *vm, const char *line);
 	void (*on_log)(struct vm *vm, const char *line);
 	void (*on_trace)(struct vm *vm, const char *name, const char *exec_log_path);

@@ -797,6 +797,36 @@ static void a_guest_that_hangs_is_ended_at_its_deadline(void **state)
 	CHECK(r, r->seconds < 60);
 }
 
+/* No processor is left that could say anything: it is the silence that is noticed. */
+static void a_guest_that_is_silent_is_ended_long_before_its_deadline(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only dies/none", rooms);
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_TIMEOUT);
+	OUT_HAS(r, "not ok 1 load # TIMEOUT the guest hung: not a word for ");
+	OUT_HAS(r, "reproduce: ");
+	OUT_HAS(r, "kernel log: ");
+}
+
+/* No emulated machine starts in a second. */
+static void a_guest_that_does_not_come_up_is_booted_once_more(void **state)
+{
+	static const char *const env[] = { "CDEVLAB_ACCEL=tcg", NULL };
+	struct how h = { .env = env };
+	struct run *r = start(&h, "test %s/faults --only sleeps/none --timeout 1", rooms);
+	const char *again;
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_TIMEOUT);
+	again = strstr(r->err, "booting it once more");
+	CHECK(r, again);
+	CHECK(r, !strstr(again + 1, "booting it once more"));
+	OUT_HAS(r, "not ok 1 boot # TIMEOUT hang: no end after 1 s");
+}
+
 static void a_guest_that_ends_before_its_last_word_is_a_crash(void **state)
 {
 	struct run *r = start(NULL, "test %s/faults --only powers_off/none", rooms);
@@ -945,6 +975,69 @@ static void without_a_network_it_says_so_soon_and_works_with_what_is_fetched(voi
 	r = start(&h, "test %s/faults --only sleeps/none", rooms);
 	finish(r);
 	is_verdict(r, LAB_OK);
+}
+
+/* --- several kernels --- */
+
+static const char release_test[] = "#include <string.h>\n"
+				   "#include <sys/utsname.h>\n"
+				   "int main(void)\n"
+				   "{\n"
+				   "\tstruct utsname u;\n"
+				   "\tuname(&u);\n"
+				   "\treturn !strncmp(u.release, \"6.12.\", 5);\n"
+				   "}\n";
+
+static void what_fails_on_one_kernel_is_one_cell_of_the_table(void **state)
+{
+	_cleanup_free_ char *room = make_room("mixed"), *command = NULL;
+	struct run *r;
+
+	(void)state;
+	put(room, "test_mine.c", release_test);
+	r = start(NULL,
+		  "test -k debian:bookworm/amd64 -k debian:trixie/amd64 %s %s/faults --only mine",
+		  room, rooms);
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	OUT_HAS(r, "\n# kernel  1      2\n"
+		   "#         6.1    6.12\n"
+		   "# module  amd64  amd64\n"
+		   "# mine    PASS   FAIL 1\n");
+	command = xasprintf(
+		"reproduce: ./cdevlab test %s -k debian:trixie/amd64 --only mine/test_mine\n",
+		room);
+	OUT_HAS(r, "#   fail: mixed/mine/test_mine on 2: exit status 1\n");
+	OUT_HAS(r, command);
+	/* how far it is, for each guest */
+	ERR_HAS(r, "test   1 of ");
+	ERR_HAS(r, "test   2 of ");
+}
+
+static void a_kernel_of_all_that_cannot_be_had_is_a_skipped_column(void **state)
+{
+	static const char *const env[] = { "http_proxy=http://127.0.0.1:9",
+					   "https_proxy=http://127.0.0.1:9", NULL };
+	_cleanup_free_ char *cache = make_dir("one-kernel"), *to = NULL, *kernels = NULL,
+			    *at = NULL;
+	pid_t holder = holder_start(CLONE_NEWNET, NULL, NULL);
+	struct how h = { .env = env, .cache = cache, .room = holder > 0 ? holder : 0 };
+	struct run *r = start(&h, "test %s/faults --only sleeps/none -k all", rooms);
+
+	(void)state;
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "none of all kernels can be had", "cannot read the package lists");
+	/* with one that is here */
+	kernels = xasprintf("%s/kernels", cache);
+	at = xasprintf("%s/debian-bookworm-amd64", kernels);
+	to = xasprintf("%s/kernels/debian-bookworm-amd64", user_cache);
+	remove_tree(at);
+	assert_int_equal(symlink(to, at), 0);
+	r = start(&h, "test %s/faults --only sleeps/none -k all", rooms);
+	finish(r);
+	is_verdict(r, LAB_OK);
+	OUT_HAS(r, "\n# sleeps  PASS   skip");
+	OUT_HAS(r, "debian:trixie/riscv64            skipped: cannot read the package lists");
 }
 
 /* --- interruptions --- */
@@ -1621,6 +1714,8 @@ int main(int argc, char **argv)
 		TEST(an_oops_in_a_test_is_a_crash_that_its_line_reproduces),
 		TEST(a_warning_fails_the_test_that_caused_it),
 		TEST(a_guest_that_hangs_is_ended_at_its_deadline),
+		TEST(a_guest_that_is_silent_is_ended_long_before_its_deadline),
+		TEST(a_guest_that_does_not_come_up_is_booted_once_more),
 		TEST(a_guest_that_ends_before_its_last_word_is_a_crash),
 		TEST(a_case_that_hangs_times_out_and_the_next_ones_run),
 		TEST(a_program_that_floods_its_output_does_not_take_the_hosts_memory),
@@ -1629,6 +1724,8 @@ int main(int argc, char **argv)
 		TEST(on_a_full_disk_it_names_the_directory_and_works_when_there_is_room),
 		TEST(without_a_network_it_says_so_soon_and_works_with_what_is_fetched),
 		TEST(a_fetch_survives_interrupts_a_kill_and_spoilt_files_and_a_second_fetch),
+		TEST(what_fails_on_one_kernel_is_one_cell_of_the_table),
+		TEST(a_kernel_of_all_that_cannot_be_had_is_a_skipped_column),
 		TEST(signals_in_a_build_leave_nothing),
 		TEST(signals_while_a_guest_boots_leave_nothing),
 		TEST(signals_in_a_test_leave_nothing),

@@ -8,6 +8,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/reboot.h>
+#include <linux/smp.h>
 
 #include "faults.h"
 
@@ -19,6 +20,7 @@
 #define WARNS	    5
 #define HANGS	    6
 #define POWERS_OFF  7
+#define DIES	    8
 
 /* An address that nothing is mapped at; volatile, so that the compiler cannot know. */
 static int *volatile nowhere = (int *)8;
@@ -51,6 +53,13 @@ static struct miscdevice faults_misc = {
 	.fops = &faults_fops,
 };
 
+/* The processor it is called on does nothing else any more; with interrupts off. */
+static void faults_stop(void *unused)
+{
+	for (;;)
+		cpu_relax();
+}
+
 static int __init faults_init(void)
 {
 	if (FAULT == FAILS_LOAD)
@@ -61,9 +70,10 @@ static int __init faults_init(void)
 		kernel_power_off();
 	if (FAULT == HANGS) {
 		local_irq_disable();
-		for (;;)
-			cpu_relax();
+		faults_stop(NULL);
 	}
+	if (FAULT == DIES)
+		on_each_cpu(faults_stop, NULL, 0);
 	return misc_register(&faults_misc);
 }
 
