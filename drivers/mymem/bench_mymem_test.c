@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What a call of mymem's in-kernel interface costs: one call from inside an ioctl of mymem_test,
- * above the same ioctl without the call.
+ * above the same ioctl with no call in its loop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,16 +23,15 @@ static struct mymem_test_repeat call;
 static int fd = -1;
 static long result;
 
-static int open_call(const char *node, unsigned int operation, unsigned int length,
-		     unsigned int repeat)
+static int open_call(const char *node, unsigned int operation, unsigned int length)
 {
-	call = (struct mymem_test_repeat){ operation, length, repeat, 0 };
+	call = (struct mymem_test_repeat){ operation, length, 1, 0 };
 	result = -1;
 	fd = open(node, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	/* The memory is smaller than that. */
-	if (ioctl(fd, MYMEM_TEST_REPEAT, &call) < (int)(repeat ? length : 0))
+	if (ioctl(fd, MYMEM_TEST_REPEAT, &call) < (int)length)
 		return -EOPNOTSUPP;
 	return 0;
 }
@@ -44,7 +43,7 @@ static void run_call(void)
 
 static int check_call(void)
 {
-	return result == (call.repeat ? (long)call.length : 0) ? 0 : -EIO;
+	return result == (long)call.length ? 0 : -EIO;
 }
 
 static void close_call(void)
@@ -54,22 +53,20 @@ static void close_call(void)
 	fd = -1;
 }
 
-#define OPENER(name, operation, length, repeat)                    \
-	static int open_##name(const char *node)                   \
-	{                                                          \
-		return open_call(node, operation, length, repeat); \
+#define OPENER(name, operation, length)                    \
+	static int open_##name(const char *node)           \
+	{                                                  \
+		return open_call(node, operation, length); \
 	}
-#define OPENERS(len)                                   \
-	OPENER(read_##len, MYMEM_TEST_OP_READ, len, 1) \
-	OPENER(write_##len, MYMEM_TEST_OP_WRITE, len, 1)
+#define OPENERS(len)                                \
+	OPENER(read_##len, MYMEM_TEST_OP_READ, len) \
+	OPENER(write_##len, MYMEM_TEST_OP_WRITE, len)
 SHORT_LENGTHS(OPENERS)
 LONG_LENGTHS(OPENERS)
-OPENER(no_read, MYMEM_TEST_OP_READ, 1, 0)
-OPENER(no_write, MYMEM_TEST_OP_WRITE, 1, 0)
-OPENER(no_add, MYMEM_TEST_OP_ADD, 0, 0)
-OPENER(add, MYMEM_TEST_OP_ADD, 0, 1)
+OPENER(nothing, MYMEM_TEST_OP_NONE, 0)
+OPENER(add, MYMEM_TEST_OP_ADD, 0)
 
-/* The floors are the same calls, none times. */
+/* The floor is the ioctl and its loop without a call in it. */
 #define OP(text, opener, under)  \
 	{ .name = text,          \
 	  .floor = under,        \
@@ -77,18 +74,16 @@ OPENER(add, MYMEM_TEST_OP_ADD, 0, 1)
 	  .run = run_call,       \
 	  .check = check_call,   \
 	  .close = close_call },
-#define READ_OP(len)  OP("in-kernel read " #len, read_##len, "no read")
-#define WRITE_OP(len) OP("in-kernel write " #len, write_##len, "no write")
+#define READ_OP(len)  OP("in-kernel read " #len, read_##len, "no call")
+#define WRITE_OP(len) OP("in-kernel write " #len, write_##len, "no call")
 
 /* clang-format off */
 static const struct exact_op ops[] = {
-	OP("no read", no_read, "enotty")
-	OP("no write", no_write, "enotty")
-	OP("no fetch_add", no_add, "enotty")
+	OP("no call", nothing, "enotty")
 	SHORT_LENGTHS(READ_OP)
 	SHORT_LENGTHS(WRITE_OP)
-	OP("in-kernel fetch_add", add, "no fetch_add")
-#define N_SHORT (3 + 2 * 3 + 1)
+	OP("in-kernel fetch_add", add, "no call")
+#define N_SHORT (1 + 2 * 3 + 1)
 	LONG_LENGTHS(READ_OP)
 	LONG_LENGTHS(WRITE_OP)
 };

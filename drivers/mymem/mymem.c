@@ -2,7 +2,8 @@
 /*
  * A memory as a device. Each read and each write is atomic against the others, by one lock that is
  * chosen when the module is loaded; the choice is patched into the code (static keys), so a call
- * pays for the lock that it takes and for no other.
+ * pays for the lock that it takes and for no other. With the mutex, a short read does not take it:
+ * it looks whether somebody wrote meanwhile, and only then reads again, with the mutex.
  *
  * Lock order: the device's lock, then mmap_lock: user memory may fault while the lock is held. So
  * neither mmap() nor the fault handler of a mapping takes the device's lock, and a read into a
@@ -22,6 +23,7 @@
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/seqlock.h>
 #include <linux/splice.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -42,6 +44,9 @@ static_assert(MYMEM_ADD_ALIGN == sizeof(atomic64_t));
 /* So much at once; after that the CPU is offered to others, and a kill is heard. */
 #define MYMEM_CHUNK ((size_t)SZ_1M)
 
+/* Up to here, a read may turn out to be in vain and be done a second time. */
+#define MYMEM_QUICK ((size_t)SZ_4K)
+
 /* Up to here, user data goes over the stack, so that no fault happens under the lock. */
 #define MYMEM_SMALL 64
 
@@ -53,14 +58,17 @@ static_assert(MYMEM_ADD_ALIGN == sizeof(atomic64_t));
  * struct mymem - the device
  * @bytes:	the memory, whole pages
  * @size:	how much of it there is for users; does not change
- * @quick:	the longest transfer that is done at once: @size or MYMEM_CHUNK
- * @mutex:	with lock=mutex, held for each access to @bytes
+ * @quick:	the longest transfer that is done the short way: @size or MYMEM_QUICK
+ * @seq:	with lock=mutex, odd while somebody writes; changed with @mutex held. Its writers
+ *		may sleep, which is why its readers do not wait for them
+ * @mutex:	with lock=mutex, held for each access to @bytes but for short reads
  * @rwsem:	with lock=rwsem, the same; shared by those that only read
  * @misc:	its registration
  */
 struct mymem {
 	u8 *bytes;
 	size_t size, quick;
+	seqcount_t seq;
 	struct mutex mutex;
 	struct rw_semaphore rwsem;
 	struct miscdevice misc;
@@ -129,7 +137,10 @@ static __always_inline int mymem_lock_excl(struct mymem *mm)
 			return 0;
 		return down_write_killable(&mm->rwsem);
 	}
-	return mutex_lock_killable(&mm->mutex);
+	if (mutex_lock_killable(&mm->mutex))
+		return -EINTR;
+	raw_write_seqcount_begin(&mm->seq);
+	return 0;
 }
 
 static __always_inline void mymem_unlock_excl(struct mymem *mm)
@@ -139,6 +150,7 @@ static __always_inline void mymem_unlock_excl(struct mymem *mm)
 			up_write(&mm->rwsem);
 		return;
 	}
+	raw_write_seqcount_end(&mm->seq);
 	mutex_unlock(&mm->mutex);
 }
 
@@ -153,7 +165,23 @@ static int mymem_trylock(struct mymem *mm, bool excl)
 		got = excl ? down_write_trylock(&mm->rwsem) : down_read_trylock(&mm->rwsem);
 	else
 		got = mutex_trylock(&mm->mutex);
-	return got ? 0 : -EAGAIN;
+	if (!got)
+		return -EAGAIN;
+	if (excl && !static_branch_unlikely(&mymem_not_mutex))
+		raw_write_seqcount_begin(&mm->seq);
+	return 0;
+}
+
+/* A short read without the mutex. False: somebody wrote meanwhile, or there is another lock. */
+static __always_inline bool mymem_read_quick(struct mymem *mm, void *to, const u8 *from, size_t len)
+{
+	unsigned int seq;
+
+	if (static_branch_unlikely(&mymem_not_mutex))
+		return false;
+	seq = raw_seqcount_begin(&mm->seq);
+	memcpy(to, from, len);
+	return !read_seqcount_retry(&mm->seq, seq);
 }
 
 /* A transfer that lies inside the memory and is short. No sum that could wrap. */
@@ -203,7 +231,7 @@ size_t mymem_size(void)
 }
 EXPORT_SYMBOL_GPL(mymem_size);
 
-/* At the end of the memory, or long. */
+/* At the end of the memory, or long, or with the lock. */
 static noinline ssize_t mymem_read_slow(struct mymem *mm, u64 pos, void *to, size_t len)
 {
 	ssize_t n = mymem_span(mm, pos, len);
@@ -233,15 +261,10 @@ static noinline ssize_t mymem_read_slow(struct mymem *mm, u64 pos, void *to, siz
 ssize_t mymem_read(u64 pos, void *to, size_t len)
 {
 	struct mymem *mm = &mymem;
-	const u8 *from = mm->bytes + pos;
 
-	if (!mymem_is_quick(mm, pos, len))
-		return mymem_read_slow(mm, pos, to, len);
-	if (mymem_lock_shared(mm))
-		return -EINTR;
-	memcpy(to, from, len);
-	mymem_unlock_shared(mm);
-	return len;
+	if (mymem_is_quick(mm, pos, len) && mymem_read_quick(mm, to, mm->bytes + pos, len))
+		return len;
+	return mymem_read_slow(mm, pos, to, len);
 }
 EXPORT_SYMBOL_GPL(mymem_read);
 
@@ -427,10 +450,12 @@ static ssize_t mymem_fop_read(struct file *file, char __user *to, size_t len, lo
 
 	if (len > MYMEM_SMALL || !mymem_is_quick(mm, *ppos, len))
 		return mymem_fop_read_slow(mm, to, len, ppos);
-	if (mymem_lock_shared(mm))
-		return -EINTR;
-	memcpy(small, mm->bytes + *ppos, len);
-	mymem_unlock_shared(mm);
+	if (!mymem_read_quick(mm, small, mm->bytes + *ppos, len)) {
+		if (mymem_lock_shared(mm))
+			return -EINTR;
+		memcpy(small, mm->bytes + *ppos, len);
+		mymem_unlock_shared(mm);
+	}
 	left = copy_to_user(to, small, len);
 	if (left == len && len)
 		return -EFAULT;
@@ -622,10 +647,11 @@ static int __init mymem_init(void)
 		return -EINVAL;
 	}
 
+	seqcount_init(&mm->seq);
 	mutex_init(&mm->mutex);
 	init_rwsem(&mm->rwsem);
 	mm->size = size;
-	mm->quick = min_t(size_t, size, MYMEM_CHUNK);
+	mm->quick = min_t(size_t, size, MYMEM_QUICK);
 	/* Somebody's wish for a large memory is no reason to kill other processes. */
 	mm->bytes = __vmalloc(size, GFP_KERNEL | __GFP_ZERO | __GFP_NORETRY | __GFP_NOWARN);
 	if (!mm->bytes) {

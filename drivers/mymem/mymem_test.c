@@ -475,10 +475,10 @@ static long call_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -ENOTTY;
 	if (copy_from_user(&call, (void __user *)arg, sizeof(call)))
 		return -EFAULT;
-	if (call.operation > MYMEM_TEST_OP_ADD || call.length > MYMEM_TEST_LENGTH_MAX ||
+	if (call.operation > MYMEM_TEST_OP_NONE || call.length > MYMEM_TEST_LENGTH_MAX ||
 	    call.repeat > MYMEM_TEST_REPEAT_MAX || call.reserved)
 		return -EINVAL;
-	if (call.operation == MYMEM_TEST_OP_ADD && call.length)
+	if (call.operation >= MYMEM_TEST_OP_ADD && call.length)
 		return -EINVAL;
 
 	for (i = call.repeat; i;) {
@@ -486,7 +486,7 @@ static long call_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 			ret = mymem_read(0, buffer, call.length);
 		else if (call.operation == MYMEM_TEST_OP_WRITE)
 			ret = mymem_write(0, buffer, call.length);
-		else
+		else if (call.operation == MYMEM_TEST_OP_ADD)
 			ret = mymem_fetch_add(0, 1, NULL);
 		if (!--i || ret < 0)
 			break;

@@ -33,7 +33,8 @@
 /* mymem_test_repeat.operation */
 #define MYMEM_TEST_OP_READ  0 /* mymem_read(0, buffer, length) */
 #define MYMEM_TEST_OP_WRITE 1 /* mymem_write(0, buffer, length) */
-#define MYMEM_TEST_OP_ADD   2 /* mymem_fetch_add(0, 1, &old) */
+#define MYMEM_TEST_OP_ADD   2 /* mymem_fetch_add(0, 1, NULL) */
+#define MYMEM_TEST_OP_NONE  3 /* nothing: a pass of the loop */
 
 #define MYMEM_TEST_LENGTH_MAX 524288
 #define MYMEM_TEST_REPEAT_MAX 1000000
@@ -41,8 +42,8 @@
 /**
  * struct mymem_test_repeat - calls from inside the kernel, the argument of MYMEM_TEST_REPEAT
  * @operation:	MYMEM_TEST_OP_*
- * @length:	bytes of a read or write, up to MYMEM_TEST_LENGTH_MAX; 0 for MYMEM_TEST_OP_ADD
- * @repeat:	how often, up to MYMEM_TEST_REPEAT_MAX; 0 does all but the call
+ * @length:	bytes of a read or write, up to MYMEM_TEST_LENGTH_MAX; 0 for the others
+ * @repeat:	how often, up to MYMEM_TEST_REPEAT_MAX
  * @reserved:	must be zero
  *
  * The buffer is the descriptor's own. The result is that of the last call, 0 if there was none.

@@ -11,6 +11,7 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -548,10 +549,13 @@ TEST(CLEAR_on_a_descriptor_not_opened_for_writing_is_EBADF)
 	EXPECT_EQ(buf[0], 'x');
 }
 
-/* A page whose fault waits for us: a transfer to or from it stops on its way, with its lock. */
+/*
+ * A page whose fault waits for us: a transfer to or from it stops on its way, with its lock. Before
+ * it is one that is there, and the transfer may begin in that one.
+ */
 struct held {
 	int fd, uffd;
-	char *page;
+	unsigned char *page, *buffer;
 	size_t len;
 	bool write;
 	pthread_t thread;
@@ -562,11 +566,12 @@ static void *hold_run(void *arg)
 {
 	struct held *h = arg;
 
-	h->result = h->write ? pwrite(h->fd, h->page, h->len, 0) : pread(h->fd, h->page, h->len, 0);
+	h->result =
+		h->write ? pwrite(h->fd, h->buffer, h->len, 0) : pread(h->fd, h->buffer, h->len, 0);
 	return NULL;
 }
 
-static void hold_begin(struct held *h, size_t len, bool write)
+static void hold_begin_at(struct held *h, size_t lead, size_t len, bool write)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
@@ -575,7 +580,9 @@ static void hold_begin(struct held *h, size_t len, bool write)
 	h->len = len;
 	h->write = write;
 	h->fd = open_again(O_RDWR);
-	h->page = anonymous(PAGE);
+	h->page = (unsigned char *)anonymous(2 * PAGE) + PAGE;
+	h->buffer = h->page - lead;
+	memset(h->page - PAGE, 0x11, PAGE);
 	h->uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (h->uffd < 0)
 		SKIP("userfaultfd: %s", errno_name(errno));
@@ -591,6 +598,11 @@ static void hold_begin(struct held *h, size_t len, bool write)
 	}
 }
 
+static void hold_begin(struct held *h, size_t len, bool write)
+{
+	hold_begin_at(h, 0, len, write);
+}
+
 static void hold_end(struct held *h)
 {
 	struct uffdio_zeropage zero = { .range = { (uintptr_t)h->page, PAGE } };
@@ -598,9 +610,79 @@ static void hold_end(struct held *h)
 	SAFE(ioctl(h->uffd, UFFDIO_ZEROPAGE, &zero));
 	pthread_join(h->thread, NULL);
 	EXPECT_EQ(h->result, h->len);
-	munmap(h->page, PAGE);
+	munmap(h->page - PAGE, 2 * PAGE);
 	close(h->uffd);
 	close(h->fd);
+}
+
+struct reading {
+	int fd;
+	unsigned char got[SMALL];
+	ssize_t n;
+	atomic_int tid;
+	atomic_bool done;
+};
+
+static void *read_middle(void *arg)
+{
+	struct reading *r = arg;
+
+	atomic_store(&r->tid, gettid());
+	r->n = pread(r->fd, r->got, SMALL, 1000 - SMALL / 2);
+	atomic_store(&r->done, true);
+	return NULL;
+}
+
+/* State of a thread of ours as ps(1) has it; '?': not known. */
+static char thread_state(int tid)
+{
+	char path[64], state = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%*d %*s %c", &state) != 1)
+		state = '?';
+	if (f)
+		fclose(f);
+	return state;
+}
+
+TEST(a_short_read_waits_for_a_write_that_is_half_done)
+{
+	unsigned char old[2000], *at;
+	struct reading r = { .fd = open_node(O_RDWR) };
+	long long end;
+	pthread_t thread;
+	struct held h;
+
+	memset(old, 0x77, sizeof(old));
+	ASSERT_EQ(pwrite(r.fd, old, sizeof(old), 0), sizeof(old));
+	/* The first 1000 bytes are 0x11 by now, the others will be 0. */
+	hold_begin_at(&h, 1000, 2000, true);
+	thread = start(read_middle, &r);
+	end = now_ms() + LOST_AFTER;
+	while (!atomic_load(&r.done) && thread_state(atomic_load(&r.tid)) != 'D' && now_ms() < end)
+		sched_yield();
+	EXPECT_TRUE(!atomic_load(&r.done));
+	hold_end(&h);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(r.n, SMALL);
+	EXPECT_TRUE(all(r.got, SMALL / 2, 0x11));
+	EXPECT_TRUE(all(r.got + SMALL / 2, SMALL / 2, 0));
+	at = map(r.fd, PAGE, PROT_READ, MAP_SHARED, 0);
+	EXPECT_TRUE(all(at, 1000, 0x11));
+}
+
+TEST(a_short_read_does_not_wait_for_a_read)
+{
+	int fd = open_node(O_RDWR);
+	unsigned char buf[SMALL];
+	struct held h;
+
+	hold_begin(&h, 1000, false);
+	EXPECT_EQ(pread(fd, buf, SMALL, 0), SMALL);
+	hold_end(&h);
 }
 
 static ssize_t try_read(int fd)
@@ -689,7 +771,7 @@ TEST(who_waits_for_the_lock_can_be_killed)
 	char buf[1];
 	pid_t pid;
 
-	hold_begin(&h, 1000, false);
+	hold_begin(&h, 1000, true);
 	for (i = 0; i < 2; i++) {
 		pid = SAFE(fork());
 		if (!pid) {

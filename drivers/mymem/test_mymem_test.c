@@ -277,7 +277,9 @@ TEST(wrong_calls_are_refused)
 
 	fresh();
 	fd = call_open();
-	EXPECT_ERR(call(fd, MYMEM_TEST_OP_ADD + 1, 0, 0), EINVAL);
+	EXPECT_EQ(call(fd, MYMEM_TEST_OP_NONE, 0, 1), 0);
+	EXPECT_ERR(call(fd, MYMEM_TEST_OP_NONE + 1, 0, 0), EINVAL);
+	EXPECT_ERR(call(fd, MYMEM_TEST_OP_NONE, 1, 0), EINVAL);
 	EXPECT_ERR(call(fd, MYMEM_TEST_OP_ADD, 1, 0), EINVAL);
 	EXPECT_ERR(call(fd, MYMEM_TEST_OP_READ, MYMEM_TEST_LENGTH_MAX + 1, 0), EINVAL);
 	EXPECT_ERR(call(fd, MYMEM_TEST_OP_READ, 1, MYMEM_TEST_REPEAT_MAX + 1), EINVAL);
