@@ -107,7 +107,7 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 		case 'h':
 			fputs(help, stdout);
 			fputs("\ncommon options:\n"
-			      "  -k, --kernel KERNEL  debian:SUITE[/ARCH], dir:PATH or host; may be repeated\n",
+			      "  -k, --kernel KERNEL  debian:SUITE[/ARCH], dir:PATH, host or all; may be repeated\n",
 			      stdout);
 			if (options & ARG_OUTPUT)
 				puts("  -o, --output DIR     where results and kernel logs go");

@@ -2,6 +2,7 @@
 /* cdevlab kernel: which kernels there are, and fetching them ahead of time. */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
@@ -11,29 +12,59 @@ static const char usage_text[] =
 	"usage: cdevlab kernel list [--json]\n"
 	"       cdevlab kernel fetch [--update] [KERNEL...]\n"
 	"\n"
-	"list   shows the kernels that can be named with -k, and which of them are here\n"
+	"list   shows the kernels that can be named with -k, which of them are here, when each one last\n"
+	"       booted here, and which ones the archive does not have\n"
 	"fetch  fetches kernels, so that later runs need no network; without KERNEL\n"
 	"       this machine's own suite\n"
 	"\n"
-	"KERNEL is debian:SUITE[/ARCH] (from the Debian archive), dir:PATH (a built tree)\n"
-	"or host (the running kernel).\n"
+	"KERNEL is debian:SUITE[/ARCH] (from the Debian archive), dir:PATH (a built tree),\n"
+	"host (the running kernel), or all (all that Debian has).\n"
 	"\n"
 	"  --json     list as JSON\n"
 	"  --update   look for a newer version even if one is here\n"
 	"  -v         show the commands that are run\n"
 	"  --help     this text\n";
 
-static enum lab_exit fetch_one(const char *spec, bool update)
+static void print_kernel(const struct kernel *k)
 {
-	struct kernel k;
-	enum lab_exit ret = kernel_get(spec, update, &k);
+	printf("%s: %s%s%s%s, %s\n", k->name, k->release, *k->version ? " (" : "", k->version,
+	       *k->version ? ")" : "", k->kdir);
+}
 
-	if (ret)
-		return ret;
-	printf("%s: %s%s%s%s, %s\n", k.name, k.release, *k.version ? " (" : "", k.version,
-	       *k.version ? ")" : "", k.kdir);
-	kernel_free(&k);
-	return LAB_OK;
+/* One that cannot be had does not keep the others away; one of "all" need not be there. */
+static enum lab_exit fetch_all(struct strv *asked, bool update)
+{
+	struct strv all = {}, names = {};
+	enum lab_exit ret = LAB_OK;
+	struct kernel *got;
+	size_t n = 0;
+	bool *any;
+
+	kernel_all(&all);
+	kernel_expand(asked, &all, &names, &any);
+	got = xcalloc(names.n, sizeof(*got));
+	for (size_t i = 0; i < names.n && ret != LAB_INTERRUPTED; i++) {
+		_cleanup_free_ char *why = NULL;
+		enum lab_exit one;
+
+		if (any[i])
+			one = kernel_get_any(names.v[i], update, got, n, &got[n], &why);
+		else
+			one = kernel_get(*names.v[i] ? names.v[i] : NULL, update, &got[n]);
+		if (!one)
+			print_kernel(&got[n++]);
+		else if (one != LAB_SKIPPED)
+			ret = one;
+		else if (why)
+			printf("%s: skipped: %s\n", names.v[i], why);
+	}
+	while (n)
+		kernel_free(&got[--n]);
+	free(got);
+	free(any);
+	strv_free(&names);
+	strv_free(&all);
+	return ret;
 }
 
 int cmd_kernel(int argc, char **argv)
@@ -44,7 +75,8 @@ int cmd_kernel(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },    {}
 	};
 	bool json = false, update = false;
-	enum lab_exit ret = LAB_OK;
+	struct strv asked = {};
+	enum lab_exit ret;
 	const char *verb;
 	int c;
 
@@ -85,14 +117,11 @@ int cmd_kernel(int argc, char **argv)
 	if (json)
 		return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`",
 				"--json is for kernel list");
-	if (!argv[optind + 1])
-		return fetch_one(NULL, update);
-	/* one that cannot be had does not keep the others away */
-	for (int i = optind + 1; argv[i] && ret != LAB_INTERRUPTED; i++) {
-		enum lab_exit one = fetch_one(argv[i], update);
-
-		if (one)
-			ret = one;
-	}
+	while (argv[++optind])
+		strv_add(&asked, argv[optind]);
+	if (!asked.n)
+		strv_add(&asked, "");
+	ret = fetch_all(&asked, update);
+	strv_free(&asked);
 	return ret;
 }

@@ -182,7 +182,7 @@ static const struct kernel_source *source_of_all(const char *name)
 	return NULL;
 }
 
-enum lab_exit kernel_get_any(const char *name, const struct kernel *have, size_t n,
+enum lab_exit kernel_get_any(const char *name, bool update, const struct kernel *have, size_t n,
 			     struct kernel *k, char **why)
 {
 	const struct kernel_source *s = source_of_all(name);
@@ -192,14 +192,14 @@ enum lab_exit kernel_get_any(const char *name, const struct kernel *have, size_t
 	enum lab_exit ret = LAB_OK;
 
 	*why = NULL;
-	known = s->absent(rest, why, &no_arch);
+	known = !update && s->absent(rest, why, &no_arch);
 	if (!known) {
 		lab_keep_failure(why);
 		ret = s->offer(rest, &release);
 		if (!ret && release && kernel_has_series(have, n, name, release))
 			ret = LAB_SKIPPED;
 		else if (!ret)
-			ret = kernel_get(name, false, k);
+			ret = kernel_get(name, update, k);
 		lab_keep_failure(NULL);
 		if (!ret || ret == LAB_INTERRUPTED)
 			return ret;

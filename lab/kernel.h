@@ -50,12 +50,13 @@ void kernel_expand(const struct strv *specs, const struct strv *all, struct strv
 		   bool **any);
 /**
  * kernel_get_any() - gets one of "all", which need not be there
+ * @update:	ask the archive again, also for what it did not have the last time
  * @have:	those that were got before
  * @why:	without it: the reason, a new string; NULL where there is nothing to tell, since the suite never
  *		had that architecture, or is testing and has nothing that @have does not
  * Return: LAB_OK and *k; LAB_SKIPPED and *why; LAB_INTERRUPTED.
  */
-enum lab_exit kernel_get_any(const char *name, const struct kernel *have, size_t n,
+enum lab_exit kernel_get_any(const char *name, bool update, const struct kernel *have, size_t n,
 			     struct kernel *k, char **why);
 /* The kernel's series, "6.12" of 6.12.117+deb13-amd64; a new string. */
 char *kernel_series(const char *release);

@@ -79,7 +79,7 @@ static enum lab_exit get_kernels(struct test_run *t, bool **got_any)
 		if (!optional[i]) {
 			ret = kernel_get(*names.v[i] ? names.v[i] : NULL, false, k);
 		} else {
-			ret = kernel_get_any(names.v[i], t->k, t->n_kernels, k, &why);
+			ret = kernel_get_any(names.v[i], false, t->k, t->n_kernels, k, &why);
 			if (!ret && !proc_have(k->arch->qemu)) {
 				why = xasprintf("%s is not installed (apt install %s)",
 						k->arch->qemu, k->arch->qemu_package);
