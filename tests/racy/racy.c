@@ -226,12 +226,15 @@ static ssize_t racy_write(struct file *file, const char __user *buf, size_t len,
 		ret = -ENOMEM;
 		goto out;
 	}
+	/* only a writer changes it, and it stays while the device is open */
+	memcpy(text->bytes, racy_current->bytes, RACY_ROOM);
+	text->len = racy_current->len;
 	ret = simple_write_to_buffer(text->bytes, RACY_ROOM, pos, buf, len);
 	if (ret < 0) {
 		kfree(text);
 		goto out;
 	}
-	text->len = min_t(size_t, *pos, RACY_ROOM);
+	text->len = clamp_t(size_t, *pos, text->len, RACY_ROOM);
 	if (is_bug("gap"))
 		old = text_take();
 	/* a device that takes its time */
