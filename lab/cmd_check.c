@@ -141,7 +141,7 @@ static enum lab_exit find_rooms(struct strv *rooms)
 	return ret;
 }
 
-/* What a room is put through for the default kernel, in a copy: a shell's line with %s for each of these. */
+/* What a copy of a room is put through: a shell's line, with $kdir and make for the default kernel. */
 struct room_check {
 	const char *title;
 	const char *line;
