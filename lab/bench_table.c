@@ -118,14 +118,16 @@ struct bench_table *bench_tables(const struct bench *b, const struct kernel *k,
 	for (size_t i = 0; i < p.n; i++)
 		name_index(&titles, &n_titles, p.v[i].table);
 	for (size_t i = 0; i < n_titles; i++) {
-		tables = xrealloc(tables, *n + 1, sizeof(*tables));
-		tables[*n] = (struct bench_table){ .kernel = k, .driver = d, .title = titles[i] };
-		fill_table(&tables[*n], &p);
+		struct bench_table t = { .kernel = k, .driver = d, .title = titles[i] };
+
+		fill_table(&t, &p);
 		/* others' figures with nothing of ours beside them: only where ours were asked for */
-		if (!tables[*n].wall && !tables[*n].exact && !b->wall_ran)
-			free_table(&tables[*n]);
-		else
-			(*n)++;
+		if (!t.wall && !t.exact && !b->wall_ran) {
+			free_table(&t);
+			continue;
+		}
+		tables = xrealloc(tables, *n + 1, sizeof(*tables));
+		tables[(*n)++] = t;
 	}
 	free(titles);
 	free(p.v);
@@ -134,7 +136,7 @@ struct bench_table *bench_tables(const struct bench *b, const struct kernel *k,
 
 void bench_tables_free(struct bench_table *tables, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; tables && i < n; i++)
 		free_table(&tables[i]);
 	free(tables);
 }

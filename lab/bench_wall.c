@@ -210,7 +210,7 @@ static enum lab_exit fill_guest(struct bench *b, const struct kernel *k, const s
 	load_order(built, &order);
 	for (size_t m = 0; m < built->n; m++) {
 		boot_add_module(&g->boot, built, &built->modules[m]);
-		if (!strcmp(built->modules[m].name, order.v[0]))
+		if (order.n && !strcmp(built->modules[m].name, order.v[0]))
 			g->home = built->modules[m].name;
 	}
 	for (size_t i = 0; i < order.n; i++) {
