@@ -143,7 +143,8 @@ struct trace_range {
  * @ranges:	functions of the module, absolute, sorted by start
  * @kernel_start: addresses from here on are the kernel's
  * @want:	a pass of that total is taken, if there is one: an operation may have two lengths in turn
- * Else it is the most common total, so that a pass with a timer tick in it does not count. Return: 0 or -errno.
+ * Else it is the most common total, so that a pass with a timer tick in it does not count. A record of fewer than
+ * EXACT_TRACED passes is not whole: -ENOENT. Return: 0 or -errno.
  */
 int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel_start,
 		      const struct trace_range *ranges, size_t n_ranges, size_t want,

@@ -108,7 +108,7 @@ static void free_table(struct bench_table *t)
 struct bench_table *bench_tables(const struct bench *b, const struct kernel *k,
 				 const struct driver *d, size_t *n)
 {
-	struct bench_table *tables = NULL;
+	struct bench_table *tables;
 	const char **titles = NULL;
 	struct places p = {};
 	size_t n_titles = 0;
@@ -117,6 +117,7 @@ struct bench_table *bench_tables(const struct bench *b, const struct kernel *k,
 	collect(b, k, d, &p);
 	for (size_t i = 0; i < p.n; i++)
 		name_index(&titles, &n_titles, p.v[i].table);
+	tables = xcalloc(n_titles + 1, sizeof(*tables));
 	for (size_t i = 0; i < n_titles; i++) {
 		struct bench_table t = { .kernel = k, .driver = d, .title = titles[i] };
 
@@ -126,7 +127,6 @@ struct bench_table *bench_tables(const struct bench *b, const struct kernel *k,
 			free_table(&t);
 			continue;
 		}
-		tables = xrealloc(tables, *n + 1, sizeof(*tables));
 		tables[(*n)++] = t;
 	}
 	free(titles);
@@ -136,7 +136,7 @@ struct bench_table *bench_tables(const struct bench *b, const struct kernel *k,
 
 void bench_tables_free(struct bench_table *tables, size_t n)
 {
-	for (size_t i = 0; tables && i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		free_table(&tables[i]);
 	free(tables);
 }

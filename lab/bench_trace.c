@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../guest/exact.h"
 #include "bench.h"
 
 /* "Trace 0: 0x7f.. [cs_base/PC/flags/cflags] symbol": the second field of the bracket. */
@@ -163,7 +164,8 @@ int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel
 	for (size_t i = 0; i < n_passes; i++)
 		if (totals[i] == want)
 			mode = want;
-	for (size_t i = 0; i < n_passes && !out->passes; i++) {
+	/* fewer: part of the record is missing, and what there is may be another program's at that address */
+	for (size_t i = 0; i < n_passes && n_passes >= EXACT_TRACED && !out->passes; i++) {
 		if (passes[i].total != mode)
 			continue;
 		attribute(pcs, &passes[i], kernel_start, ranges, n_ranges, out);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../../guest/exact.h"
 #include "bench.h"
 
 #define MARK 0x401000UL
@@ -47,6 +48,12 @@ static void pass(struct buf *b, unsigned long extra)
 			   0xffffffff82000000UL + i);
 }
 
+static void passes(struct buf *b, size_t n)
+{
+	while (n--)
+		pass(b, 0);
+}
+
 static int parse_wanted(const char *text, size_t want, struct trace_split *out)
 {
 	char *path = write_log(text);
@@ -69,10 +76,9 @@ static void an_address_is_attributed_to_user_module_or_kernel(void **state)
 	struct buf b = {};
 
 	(void)state;
-	for (int i = 0; i < 3; i++)
-		pass(&b, 0);
+	passes(&b, EXACT_TRACED + 1);
 	assert_int_equal(parse(b.s, &s), 0);
-	assert_int_equal(s.passes, 2);
+	assert_int_equal(s.passes, EXACT_TRACED);
 	assert_int_equal((int)s.user, 2); /* the mark itself, and one */
 	assert_int_equal((int)s.in_module, 3);
 	assert_int_equal((int)s.rest, 1);
@@ -90,9 +96,7 @@ static void a_pass_with_a_timer_tick_does_not_count(void **state)
 
 	(void)state;
 	pass(&b, 500);
-	pass(&b, 0);
-	pass(&b, 0);
-	pass(&b, 0);
+	passes(&b, EXACT_TRACED);
 	assert_int_equal(parse(b.s, &s), 0);
 	assert_int_equal((int)s.rest, 1);
 	trace_split_free(&s);
@@ -105,7 +109,7 @@ static void of_two_lengths_that_alternate_the_counters_one_is_taken(void **state
 	struct buf b = {};
 
 	(void)state;
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < EXACT_TRACED / 2; i++) {
 		pass(&b, 0);
 		pass(&b, 4);
 	}
@@ -133,21 +137,21 @@ static void an_instruction_that_was_logged_but_not_run_is_taken_back(void **stat
 		     "cpu_io_recompile: rewound execution of TB to ffffffff81000050\n");
 	/* one that never was in the log takes nothing back */
 	buf_puts(&b, "Stopped execution of TB chain before 0x7f09 [ffffffff81000060] \n");
-	pass(&b, 0);
+	passes(&b, EXACT_TRACED);
 	assert_int_equal(parse(b.s, &s), 0);
 	assert_int_equal((int)s.rest, 1);
 	trace_split_free(&s);
 	buf_free(&b);
 }
 
-static void a_log_without_two_marks_is_no_split(void **state)
+static void a_log_without_all_its_marks_is_no_split(void **state)
 {
 	struct trace_split s;
 	struct buf b = {};
 
 	(void)state;
 	assert_int_not_equal(parse("", &s), 0);
-	pass(&b, 0);
+	passes(&b, EXACT_TRACED);
 	assert_int_not_equal(parse(b.s, &s), 0);
 	buf_free(&b);
 }
@@ -594,7 +598,7 @@ int main(void)
 		cmocka_unit_test(a_pass_with_a_timer_tick_does_not_count),
 		cmocka_unit_test(of_two_lengths_that_alternate_the_counters_one_is_taken),
 		cmocka_unit_test(an_instruction_that_was_logged_but_not_run_is_taken_back),
-		cmocka_unit_test(a_log_without_two_marks_is_no_split),
+		cmocka_unit_test(a_log_without_all_its_marks_is_no_split),
 		cmocka_unit_test(a_rise_of_one_instruction_fails_and_names_the_function),
 		cmocka_unit_test(another_compiler_has_no_budget_and_keeps_the_first_ones),
 		cmocka_unit_test(a_record_a_line_is_read),
