@@ -991,15 +991,15 @@ TEST_WITH_TIMEOUT(with_policy_wait_racing_opens_have_it_one_at_a_time, 20)
 }
 
 /* The passes of an empty loop that take longer than an open, here. */
-#define DELAY_MAX    4000
-#define DELAY_ROUNDS 1500
+#define DELAY_MAX 4000
 
 /* Who opens while the other one closes. Rounds are numbered from 1. */
 struct pair {
 	atomic_uint begun, done;
+	atomic_bool over;
 };
 
-/* Spins, as both have a CPU of their own; on a host that has fewer, the other one's turn comes by yielding. */
+/* Spins, as both have a CPU of their own; where the host has fewer, yielding lets the other run. */
 static void await_count(atomic_uint *count, unsigned int n)
 {
 	unsigned int tries = 0;
@@ -1015,16 +1015,17 @@ static void *open_each_release(void *arg)
 	unsigned int round;
 
 	use_cpu(1);
-	for (round = 1; round <= DELAY_ROUNDS; round++) {
+	for (round = 1;; round++) {
 		int fd;
 
 		await_count(&p->begun, round);
+		if (atomic_load(&p->over))
+			return NULL;
 		fd = try_open(O_RDONLY);
 		ASSERT_GE(fd, 0);
 		close(fd);
 		atomic_store(&p->done, round);
 	}
-	return NULL;
 }
 
 /*
@@ -1033,16 +1034,18 @@ static void *open_each_release(void *arg)
  */
 TEST_WITH_TIMEOUT(with_policy_wait_a_release_at_any_moment_of_an_open_wakes_it_up, 20)
 {
-	struct pair p = { 0 };
-	pthread_t thread;
-	unsigned int round;
 	volatile unsigned int delay;
+	struct pair p = { 0 };
+	unsigned int round;
+	pthread_t thread;
+	long long end;
 	int fd;
 
 	use_policy("wait");
 	ASSERT_EQ(pthread_create(&thread, NULL, open_each_release, &p), 0);
 	use_cpu(0);
-	for (round = 1; round <= DELAY_ROUNDS; round++) {
+	end = now_ms() + RACE_MS;
+	for (round = 1; now_ms() < end; round++) {
 		fd = open_node();
 		atomic_store(&p.begun, round);
 		for (delay = round * 37 % DELAY_MAX; delay; delay--)
@@ -1050,7 +1053,10 @@ TEST_WITH_TIMEOUT(with_policy_wait_a_release_at_any_moment_of_an_open_wakes_it_u
 		close(fd);
 		await_count(&p.done, round);
 	}
+	atomic_store(&p.over, true);
+	atomic_store(&p.begun, round);
 	pthread_join(thread, NULL);
+	test_note("%u rounds", round - 1);
 	leave();
 }
 
