@@ -154,7 +154,7 @@ static int __init minors_init(void)
 	}
 	/* devtmpfs takes mode 0 for "not given". */
 	if (!mode || mode & ~0666) {
-		pr_err("mode %#o: expected read and write permissions, 01 to 0666\n", mode);
+		pr_err("mode %#o: expected read and write permissions, 02 to 0666\n", mode);
 		return -EINVAL;
 	}
 
