@@ -323,6 +323,7 @@ static noinline struct rvcpu_field rvcpu_without_pmu(const struct rvcpu_counter 
 	bool readable;
 
 	if (missing != RVCPU_STATE(field, 0, RVCPU_MISSING_NO_PMU) &&
+	    missing != RVCPU_STATE(field, 0, RVCPU_MISSING_NO_EVENT) &&
 	    missing != RVCPU_STATE(field, 0, RVCPU_MISSING_UNUSED))
 		return rvcpu_missing_field(missing);
 	for (look = 0; look < RVCPU_CSR_LOOKS; look++) {
@@ -413,10 +414,15 @@ static __always_inline bool rvcpu_event_read(struct rvcpu_counter *counter,
 		return false;
 #ifdef RVCPU_REGISTERS
 	if (likely(event->hw.idx == counter->idx)) {
-		u64 now = rvcpu_register_read(kind, counter->reg);
+		u64 then, now, count;
 
-		*value = counter->base + local64_read(&event->count) +
-			 ((now - local64_read(&event->hw.prev_count)) & counter->mask);
+		/* Arm can make the PMU's interrupt one that is not masked: it moves both. */
+		do {
+			then = local64_read(&event->hw.prev_count);
+			now = rvcpu_register_read(kind, counter->reg);
+			count = local64_read(&event->count);
+		} while (unlikely(local64_read(&event->hw.prev_count) != then));
+		*value = counter->base + count + ((now - then) & counter->mask);
 		return true;
 	}
 #endif
@@ -441,12 +447,13 @@ static u8 rvcpu_missing(long error)
 	case -EAGAIN:
 	case -ENOSPC:
 		return RVCPU_MISSING_TAKEN;
-	/* No PMU says that the event is its own; it does but has no such counter. */
+	case -EOPNOTSUPP:
+	case -EINVAL:
+		return RVCPU_MISSING_NO_EVENT;
+	/* Nobody says that the event is his own. */
 	case -ENOENT:
 	case -ENODEV:
 	case -ENXIO:
-	case -EOPNOTSUPP:
-	case -EINVAL:
 		return RVCPU_MISSING_NO_PMU;
 	default:
 		return RVCPU_MISSING_ERROR;
@@ -528,6 +535,17 @@ static void rvcpu_event_release(struct perf_event *event)
 
 #endif /* CONFIG_PERF_EVENTS */
 
+/* perf says the same of a PMU that is not there and of one without the event. The other event tells. */
+static void rvcpu_counter_compare(struct rvcpu_counter *counter, const struct rvcpu_counter *other,
+				  enum rvcpu_kind kind)
+{
+	const u32 field = RVCPU_KIND_FIELD(kind);
+
+	if (counter->missing == RVCPU_STATE(field, 0, RVCPU_MISSING_NO_PMU) &&
+	    (other->event || other->missing & RVCPU_STATE_TAKEN))
+		counter->missing = RVCPU_STATE(field, 0, RVCPU_MISSING_NO_EVENT);
+}
+
 /* Runs on the CPU that comes, before tasks do. */
 static int rvcpu_online(unsigned int cpu)
 {
@@ -536,6 +554,8 @@ static int rvcpu_online(unsigned int cpu)
 
 	for (kind = 0; kind < RVCPU_KINDS; kind++)
 		rvcpu_counter_start(&rc->counters[kind], kind, cpu);
+	for (kind = 0; kind < RVCPU_KINDS; kind++)
+		rvcpu_counter_compare(&rc->counters[kind], &rc->counters[!kind], kind);
 	WRITE_ONCE(rc->epoch, rc->epoch + 1);
 	return 0;
 }
@@ -1236,7 +1256,8 @@ static struct miscdevice rvcpu_misc = {
 static const char *rvcpu_describe(u8 missing, u8 source)
 {
 	static const char *const names[] = {
-		[RVCPU_MISSING_NO_PMU] = "not there",
+		[RVCPU_MISSING_NO_PMU] = "no PMU",
+		[RVCPU_MISSING_NO_EVENT] = "not counted by the PMU",
 		[RVCPU_MISSING_TAKEN] = "taken by others",
 		[RVCPU_MISSING_STOPPED] = "stopped by the firmware",
 		[RVCPU_MISSING_REFUSED] = "refused by the firmware",
@@ -1258,7 +1279,7 @@ static int __init rvcpu_init(void)
 
 	/* A misc device takes mode 0 for "not given". */
 	if (!mode || mode & ~0666) {
-		pr_err("mode %#o: expected read and write permissions, 01 to 0666\n", mode);
+		pr_err("mode %#o: expected read and write permissions, 02 to 0666\n", mode);
 		return -EINVAL;
 	}
 	if (pmu > 1) {

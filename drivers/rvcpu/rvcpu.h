@@ -50,15 +50,16 @@ struct rvcpu_counters {
 #define RVCPU_SOURCE_CNTVCT 4 /* arm64: the virtual counter of the generic timer */
 
 /* Why a field is not live: rvcpu_record.*_missing */
-#define RVCPU_MISSING_NOT     0 /* it is live */
-#define RVCPU_MISSING_NO_PMU  1 /* nothing on this CPU counts it */
-#define RVCPU_MISSING_TAKEN   2 /* the counters of the PMU are in use by others */
-#define RVCPU_MISSING_STOPPED 3 /* the CSR is there and stands still: the SBI stopped it */
-#define RVCPU_MISSING_REFUSED 4 /* firmware does not let the kernel read the CSR */
-#define RVCPU_MISSING_UNUSED  5 /* only the PMU could tell, and the module was loaded with pmu=0 */
-#define RVCPU_MISSING_OFFLINE 6 /* the CPU is offline */
-#define RVCPU_MISSING_ERROR   7 /* perf failed, for lack of memory for example */
-#define RVCPU_MISSING_SKIPPED 8 /* the caller did not want it */
+#define RVCPU_MISSING_NOT      0 /* it is live */
+#define RVCPU_MISSING_NO_PMU   1 /* the CPU has no PMU that the kernel knows */
+#define RVCPU_MISSING_TAKEN    2 /* the counters of the PMU are in use by others */
+#define RVCPU_MISSING_STOPPED  3 /* the CSR is there and stands still: the SBI stopped it */
+#define RVCPU_MISSING_REFUSED  4 /* firmware does not let the kernel read the CSR */
+#define RVCPU_MISSING_UNUSED   5 /* only the PMU could tell, and the module was loaded with pmu=0 */
+#define RVCPU_MISSING_OFFLINE  6 /* the CPU is offline */
+#define RVCPU_MISSING_ERROR    7 /* perf failed, for lack of memory for example */
+#define RVCPU_MISSING_SKIPPED  8 /* the caller did not want it */
+#define RVCPU_MISSING_NO_EVENT 9 /* the CPU has a PMU that does not count it */
 
 /**
  * struct rvcpu_record - the counters of one CPU, all read on it with interrupts off

@@ -132,11 +132,16 @@ static const char *source_name(unsigned int source)
 static const char *missing_name(unsigned int missing)
 {
 	static const char *const names[] = {
-		[RVCPU_MISSING_NOT] = "live",	     [RVCPU_MISSING_NO_PMU] = "no PMU",
-		[RVCPU_MISSING_TAKEN] = "PMU taken", [RVCPU_MISSING_STOPPED] = "stopped",
-		[RVCPU_MISSING_REFUSED] = "refused", [RVCPU_MISSING_UNUSED] = "PMU unused",
-		[RVCPU_MISSING_OFFLINE] = "offline", [RVCPU_MISSING_ERROR] = "perf failed",
+		[RVCPU_MISSING_NOT] = "live",
+		[RVCPU_MISSING_NO_PMU] = "no PMU",
+		[RVCPU_MISSING_TAKEN] = "PMU taken",
+		[RVCPU_MISSING_STOPPED] = "stopped",
+		[RVCPU_MISSING_REFUSED] = "refused",
+		[RVCPU_MISSING_UNUSED] = "PMU unused",
+		[RVCPU_MISSING_OFFLINE] = "offline",
+		[RVCPU_MISSING_ERROR] = "perf failed",
 		[RVCPU_MISSING_SKIPPED] = "skipped",
+		[RVCPU_MISSING_NO_EVENT] = "not counted by the PMU",
 	};
 
 	return missing < sizeof(names) / sizeof(names[0]) ? names[missing] : "unknown";
