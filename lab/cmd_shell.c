@@ -9,12 +9,31 @@ static const char help[] =
 	"Boots a guest with all modules of the driver loaded and its clients in PATH, and gives a prompt.\n"
 	"`exit` or `poweroff -f` ends it.\n";
 
-#define BUSYBOX "/bin/busybox"
+#define BUSYBOX "/bin/busybox" /* in the guest, and on this machine */
+
+/* Debian's kernels come with one; a tree that somebody built does not. */
+static enum lab_exit find_busybox(const struct kernel *k, const char **busybox)
+{
+	*busybox = k->busybox;
+	if (*busybox)
+		return LAB_OK;
+	if (!arch_is_host(k->arch))
+		return lab_fail(LAB_CANNOT,
+				"take one of the same architecture from Debian: debian:SUITE/ARCH",
+				"there is no shell for %s, a kernel for %s", k->name,
+				k->arch->name);
+	if (!file_exists(BUSYBOX))
+		return lab_fail(LAB_CANNOT, "apt install busybox-static", "%s is not there",
+				BUSYBOX);
+	*busybox = BUSYBOX;
+	return LAB_OK;
+}
 
 int cmd_shell(int argc, char **argv)
 {
 	struct test_run t = {};
 	struct boot b = {}, *boots[] = { &b };
+	const char *busybox = NULL;
 	enum lab_exit ret;
 	struct args a;
 	int r = args_parse(argc, argv, 0, help, &a);
@@ -29,19 +48,17 @@ int cmd_shell(int argc, char **argv)
 	t.drivers = a.rest;
 	t.kernels = a.kernels;
 	a.rest = a.kernels = (struct strv){};
-	if (!file_exists(BUSYBOX))
-		ret = lab_fail(LAB_CANNOT, "apt install busybox-static", "%s is not there",
-			       BUSYBOX);
-	else
-		ret = test_prepare(&t);
+	ret = test_prepare(&t);
 	if (!ret && !t.built[0].n)
 		ret = LAB_FAILED; /* the compiler has said why */
+	if (!ret)
+		ret = find_busybox(&t.k[0], &busybox);
 	if (!ret)
 		ret = boot_init(&b, &t.k[0]);
 	if (!ret) {
 		b.vm.shell = true;
 		b.vm.label = t.d[0].name;
-		boot_add_file(&b, BUSYBOX, BUSYBOX);
+		boot_add_file(&b, BUSYBOX, busybox);
 		boot_add_stress(&b, &t.built[0]);
 		for (size_t m = 0; m < t.built[0].n; m++) {
 			boot_add_module(&b, &t.built[0], &t.built[0].modules[m]);

@@ -230,6 +230,7 @@ void kernel_free(struct kernel *k)
 	free(k->stock_modules);
 	free(k->cc);
 	free(k->system_map);
+	free(k->busybox);
 	strv_free(&k->make_args);
 	*k = (struct kernel){};
 }

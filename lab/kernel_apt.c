@@ -906,6 +906,8 @@ enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, cons
 	want_add(&r, image, NULL);
 	want_add(&r, headers, NULL);
 	r.v[0].meta = r.v[1].meta = true;
+	/* the shell of a guest, which may be of another architecture than this machine */
+	want_add(&r, "busybox-static", NULL);
 	while (!ret && more) {
 		r.libs = with_libs || (r.needs_libc && libc_older_than(r.needs_libc));
 		ret = resolve_round(&r, &more);

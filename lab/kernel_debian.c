@@ -29,7 +29,7 @@
 
 #include "kernel_internal.h"
 
-#define FORMAT	   2 /* of a kernel directory: raised when unpacking changes */
+#define FORMAT	   3 /* of a kernel directory: raised when unpacking changes */
 #define TRIES	   3
 #define USUAL_NEED (230LL << 20) /* bytes to fetch the smallest of them, package lists included */
 
@@ -222,7 +222,7 @@ static json_t *complete_read(const struct place *p, const char *version)
 {
 	_cleanup_free_ char *dir = place_kernel(p, version);
 	_cleanup_free_ char *path = xasprintf("%s/kernel.json", dir);
-	static const char *const keys[] = { "image", "kdir", "config" };
+	static const char *const keys[] = { "image", "kdir", "config", "busybox" };
 	json_t *j = json_load_file(path, 0, NULL);
 	bool ok = j && json_integer_value(json_object_get(j, "format")) == FORMAT;
 
@@ -305,6 +305,7 @@ static enum lab_exit complete_use(const struct place *p, json_t *j, struct kerne
 	k->config = absolute(dir, j, "config");
 	k->stock_modules = absolute(dir, j, "modules");
 	k->system_map = absolute(dir, j, "system_map");
+	k->busybox = absolute(dir, j, "busybox");
 	snprintf(k->id, sizeof(k->id), "%s", id);
 	snprintf(k->config_sha256, sizeof(k->config_sha256), "%s", sum);
 	kernel_pick_cc(k, &cc);
@@ -577,6 +578,7 @@ static enum lab_exit write_kernel_json(const struct place *p, const struct deb_s
 		      "config_sha256", sum, "needs_libc", set->needs_libc, "with_libs",
 		      set->with_libs, "size", (json_int_t)tree_size(dir));
 	json_object_set_new(j, "modules", json_string(modules));
+	json_object_set_new(j, "busybox", json_string("busybox"));
 	if (file_exists(map))
 		json_object_set_new(j, "system_map", json_string("System.map"));
 	err = json_write(j, path);

@@ -6,6 +6,7 @@
  *   usr/src/linux-headers-*		headers; make -C gets the one of the architecture
  *   usr/lib/linux-kbuild-*		kbuild's scripts and tools
  *   lib/modules/RELEASE/kernel/...	the few stock modules that a guest may need, uncompressed
+ *   busybox				a shell for guests
  *   host/lib				the suite's C library, where the tools need it
  *
  * Nothing in it has an absolute path, so that a cache can be moved.
@@ -169,6 +170,8 @@ char *unpack_place(const char *package, const char *path, const char *release,
 		return str_starts(path, "usr/lib/linux-kbuild-") ? xstrdup(path) : NULL;
 	if (str_starts(package, "linux-"))
 		return place_image(path, release);
+	if (!strcmp(package, "busybox-static"))
+		return str_ends(path, "bin/busybox") ? xstrdup("busybox") : NULL;
 	/* a library, in lib/TRIPLET or usr/lib/TRIPLET; not in the directories below that */
 	if (fnmatch("lib/*-linux-*/*", path, FNM_PATHNAME) &&
 	    fnmatch("usr/lib/*-linux-*/*", path, FNM_PATHNAME))
