@@ -269,27 +269,29 @@ static enum lab_exit check_budgets(struct test_run *t)
 	return ret == LAB_SKIPPED ? LAB_OK : ret;
 }
 
-/* The default kernel, and the oldest and newest stable ones beside it; what cannot be had here is skipped. */
+/*
+ * The default kernel; beside it the oldest and the newest stable one, and one of each architecture. What cannot
+ * be had here is skipped.
+ */
 static void check_kernels(struct strv *kernels, struct ktap *suite)
 {
-	static const char *const stable[] = { "debian:bookworm", "debian:trixie" };
-	_cleanup_free_ char *name = kernel_default_name();
+	static const char *const more[] = { "debian:bookworm", "debian:trixie",
+					    "debian:trixie/amd64", "debian:trixie/arm64",
+					    "debian:trixie/riscv64" };
+	char *name = kernel_default_name();
 
 	if (!name)
 		return; /* the stage after us says why */
-	strv_add(kernels, name);
-	for (size_t i = 0; i < ARRAY_SIZE(stable) && !lab_interrupted(); i++) {
+	strv_take(kernels, name);
+	for (size_t i = 0; i < ARRAY_SIZE(more) && !lab_interrupted(); i++) {
 		struct kernel k = {};
-		enum lab_exit ret;
+		enum lab_exit ret = kernel_get(more[i], false, &k);
 
-		if (str_starts(name, stable[i]) && name[strlen(stable[i])] == '/')
-			continue;
-		ret = kernel_get(stable[i], false, &k);
 		if (ret)
-			ktap_set(ktap_new(suite, stable[i]), KTAP_SKIP, "%s cannot be had here",
-				 stable[i]);
-		else
-			strv_add(kernels, stable[i]);
+			ktap_set(ktap_new(suite, more[i]), KTAP_SKIP, "%s cannot be had here",
+				 more[i]);
+		else if (!strv_has(kernels, k.name))
+			strv_add(kernels, k.name);
 		kernel_free(&k);
 	}
 }
