@@ -502,10 +502,10 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 				"QEMU ended on its own (%s): %s", b->vm.label,
 				b->vm.why ?: "no message");
 	/*
-	 * Emulated processors now and then lose each other while the kernel starts them: that says nothing about
-	 * the driver, which was not loaded yet. Twice is no accident.
+	 * Emulated processors now and then lose each other while the kernel starts them, or a timer comes too
+	 * late for it: that says nothing about the driver, which was not loaded yet. Twice is no accident.
 	 */
-	if (b->vm.end == VM_HANG && !b->vm.ready_s && !items[0]->again) {
+	if ((b->vm.end == VM_HANG || b->vm.end == VM_PANIC) && !b->vm.ready_s && !items[0]->again) {
 		lab_warn("%s did not come up (%s): booting it once more", b->vm.label,
 			 b->vm.why ?: "no reason known");
 		for (size_t i = 0; i < n; i++)
