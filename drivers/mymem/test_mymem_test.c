@@ -27,7 +27,10 @@
 #define NODE	"/dev/mymem"
 #define DEBUGFS "/sys/kernel/debug/" MYMEM_TEST_DIR "/"
 #define NOBODY	65534
-#define SLOW_MS 5000 /* nothing that is asked to end takes that long */
+#define SLOW_MS 20000 /* nothing that is asked to end takes that long */
+
+/* Loading and threads take long on an emulated machine with others beside it. */
+#define TEST_LONG(id) TEST_WITH_TIMEOUT(id, 60)
 
 /* Both modules, with these parameters; "", "" is how they were found. */
 static void reload(const char *api, const char *params)
@@ -138,7 +141,7 @@ static unsigned int read_races(struct race_row *rows, unsigned int max)
 
 /* Loading */
 
-TEST(without_mymem_it_does_not_load_for_an_unknown_symbol)
+TEST_LONG(without_mymem_it_does_not_load_for_an_unknown_symbol)
 {
 	static const char message[] = "mymem_test: Unknown symbol mymem_read";
 	unsigned int before;
@@ -154,7 +157,7 @@ TEST(without_mymem_it_does_not_load_for_an_unknown_symbol)
 	EXPECT_EQ(module_load(MODULE, ""), 0);
 }
 
-TEST(mymem_is_in_use_while_it_is_loaded)
+TEST_LONG(mymem_is_in_use_while_it_is_loaded)
 {
 	fresh();
 	EXPECT_GE(module_users(API), 1);
@@ -164,8 +167,7 @@ TEST(mymem_is_in_use_while_it_is_loaded)
 	EXPECT_EQ(try_run("time 1"), 0);
 }
 
-/* Loading takes long on an emulated machine with others beside it. */
-TEST_WITH_TIMEOUT(a_parameter_out_of_range_is_refused_with_a_message, 60)
+TEST_LONG(a_parameter_out_of_range_is_refused_with_a_message)
 {
 	static const struct {
 		const char *params, *message;
@@ -213,7 +215,7 @@ static int call(int fd, unsigned int operation, unsigned int length, unsigned in
 	return ioctl(fd, MYMEM_TEST_REPEAT, &arg);
 }
 
-TEST(mymem_read_and_mymem_write_move_what_the_node_shows)
+TEST_LONG(mymem_read_and_mymem_write_move_what_the_node_shows)
 {
 	unsigned char out[1000], in[1000];
 	int node, fd;
@@ -231,7 +233,7 @@ TEST(mymem_read_and_mymem_write_move_what_the_node_shows)
 	EXPECT_EQ(memcmp(in, out, sizeof(in)), 0);
 }
 
-TEST(mymem_fetch_add_adds_once_for_each_call)
+TEST_LONG(mymem_fetch_add_adds_once_for_each_call)
 {
 	uint64_t value = 40;
 	int node, fd;
@@ -247,7 +249,7 @@ TEST(mymem_fetch_add_adds_once_for_each_call)
 	EXPECT_EQ(value, 141);
 }
 
-TEST(the_calls_know_the_end_of_the_memory)
+TEST_LONG(the_calls_know_the_end_of_the_memory)
 {
 	int fd;
 
@@ -270,7 +272,7 @@ TEST(the_calls_know_the_end_of_the_memory)
 	reload("", "");
 }
 
-TEST(wrong_calls_are_refused)
+TEST_LONG(wrong_calls_are_refused)
 {
 	struct mymem_test_repeat arg = { .reserved = 1 };
 	int fd;
@@ -290,7 +292,7 @@ TEST(wrong_calls_are_refused)
 
 /* The experiments */
 
-TEST(time_has_a_row_for_each_size_and_two_figures_in_each)
+TEST_LONG(time_has_a_row_for_each_size_and_two_figures_in_each)
 {
 	static const unsigned int sizes[] = { 1, 64, 1024, 65536, 524288 };
 	struct time_row rows[20];
@@ -309,7 +311,7 @@ TEST(time_has_a_row_for_each_size_and_two_figures_in_each)
 	}
 }
 
-TEST(the_parameters_are_what_a_line_without_numbers_runs)
+TEST_LONG(the_parameters_are_what_a_line_without_numbers_runs)
 {
 	struct time_row times[20];
 	struct race_row races[20];
@@ -333,7 +335,7 @@ TEST(the_parameters_are_what_a_line_without_numbers_runs)
 	reload("", "");
 }
 
-TEST(with_exclusion_no_addition_is_lost_and_one_thread_loses_none_without)
+TEST_LONG(with_exclusion_no_addition_is_lost_and_one_thread_loses_none_without)
 {
 	static const unsigned int workers[] = { 1, 2, 5 };
 	struct race_row rows[20];
@@ -342,14 +344,14 @@ TEST(with_exclusion_no_addition_is_lost_and_one_thread_loses_none_without)
 
 	fresh();
 	for (i = 0; i < 3; i++) {
-		snprintf(line, sizeof(line), "race %u 2000 2", workers[i]);
+		snprintf(line, sizeof(line), "race %u 20000 2", workers[i]);
 		ASSERT_EQ(try_run(line), 0);
 		ASSERT_EQ(read_races(rows, 20), 6);
 		for (k = 0; k < 6; k++) {
 			EXPECT_EQ(rows[k].w, workers[i]);
-			EXPECT_EQ(rows[k].n, 2000);
+			EXPECT_EQ(rows[k].n, 20000);
 			EXPECT_EQ(rows[k].trial, k % 2 + 1);
-			EXPECT_EQ(rows[k].expected, MYMEM_TEST_START + workers[i] * 2000);
+			EXPECT_EQ(rows[k].expected, MYMEM_TEST_START + workers[i] * 20000);
 			EXPECT_EQ(strcmp(rows[k].kind, k < 2 ? "none" :
 						       k < 4 ? "mutex" :
 							       "fetch_add"),
@@ -364,7 +366,7 @@ TEST(with_exclusion_no_addition_is_lost_and_one_thread_loses_none_without)
 	}
 }
 
-TEST(the_counter_of_the_race_is_the_number_at_the_start_of_the_memory)
+TEST_LONG(the_counter_of_the_race_is_the_number_at_the_start_of_the_memory)
 {
 	uint64_t value = 0;
 	int node;
@@ -377,7 +379,7 @@ TEST(the_counter_of_the_race_is_the_number_at_the_start_of_the_memory)
 	EXPECT_EQ(value, MYMEM_TEST_START + 200);
 }
 
-TEST(without_exclusion_additions_are_lost)
+TEST_LONG(without_exclusion_additions_are_lost)
 {
 	struct race_row rows[20];
 	unsigned int tries;
@@ -396,7 +398,7 @@ TEST(without_exclusion_additions_are_lost)
 	SKIP("it did not happen in %u races of four threads", tries);
 }
 
-TEST(a_line_that_is_not_understood_is_EINVAL_and_the_tables_stay)
+TEST_LONG(a_line_that_is_not_understood_is_EINVAL_and_the_tables_stay)
 {
 	static const char *const wrong[] = {
 		"x",	  "times",     "time 0",   "time x",	   "time 1000001", "time 1 2",
@@ -473,7 +475,7 @@ static void on_signal(int sig)
 	(void)sig;
 }
 
-TEST_WITH_TIMEOUT(a_signal_ends_an_experiment_and_no_thread_stays, 60)
+TEST_LONG(a_signal_ends_an_experiment_and_no_thread_stays)
 {
 	static const char *const lines[] = { "race 20 1000000000 1", "time 1000000" };
 	struct sigaction sa = { .sa_handler = on_signal };
@@ -501,7 +503,7 @@ TEST_WITH_TIMEOUT(a_signal_ends_an_experiment_and_no_thread_stays, 60)
 	reload("", "");
 }
 
-TEST(while_one_experiment_runs_another_is_EBUSY_and_unloading_is_refused)
+TEST_LONG(while_one_experiment_runs_another_is_EBUSY_and_unloading_is_refused)
 {
 	struct program_output o;
 	pid_t pid;
@@ -527,7 +529,7 @@ static void find(const char *text, const char *what)
 		test_fail(__FILE__, __LINE__, "\"%s\" is not in: %s", what, text);
 }
 
-TEST(mymemctl_kernel_prints_the_tables)
+TEST_LONG(mymemctl_kernel_prints_the_tables)
 {
 	struct program_output o;
 
@@ -550,7 +552,7 @@ TEST(mymemctl_kernel_prints_the_tables)
 	reload("", "");
 }
 
-TEST(mymemctl_kernel_says_what_is_missing)
+TEST_LONG(mymemctl_kernel_says_what_is_missing)
 {
 	struct program_output o;
 
