@@ -29,7 +29,7 @@
 
 #include "kernel_internal.h"
 
-#define FORMAT	   3 /* of a kernel directory: raised when unpacking changes */
+#define FORMAT	   3 /* of a kernel directory: raised when unpacking or the packages change */
 #define TRIES	   3
 #define USUAL_NEED (230LL << 20) /* bytes to fetch the smallest of them, package lists included */
 
@@ -73,9 +73,10 @@ int deb_set_write(const struct deb_set *set, const char *path)
 						d->uri, "size", (json_int_t)d->size, "installed",
 						(json_int_t)d->installed, "sha256", d->sha256));
 	}
-	j = json_pack("{ss ss ss ss ss ss sb so}", "suite", set->suite, "arch", set->arch, "when",
-		      set->when, "release", set->release, "version", set->version, "needs_libc",
-		      set->needs_libc, "with_libs", set->with_libs, "packages", packages);
+	j = json_pack("{si ss ss ss ss ss ss sb so}", "format", FORMAT, "suite", set->suite, "arch",
+		      set->arch, "when", set->when, "release", set->release, "version",
+		      set->version, "needs_libc", set->needs_libc, "with_libs", set->with_libs,
+		      "packages", packages);
 	err = json_write(j, path);
 	json_decref(j);
 	return err;
@@ -120,6 +121,11 @@ int deb_set_read(struct deb_set *set, const char *path)
 	if (access(path, F_OK))
 		return -ENOENT;
 	j = json_load_file(path, 0, NULL);
+	/* a list of what another version of this program needed */
+	if (j && json_integer_value(json_object_get(j, "format")) != FORMAT) {
+		json_decref(j);
+		return -ENOENT;
+	}
 	ok = j &&
 	     !json_unpack(j, "{ss ss ss ss ss ss sb so}", "suite", &suite, "arch", &arch, "when",
 			  &when, "release", &release, "version", &version, "needs_libc", &needs,
