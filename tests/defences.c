@@ -1037,7 +1037,7 @@ static void a_kernel_of_all_that_cannot_be_had_is_a_skipped_column(void **state)
 	finish(r);
 	is_verdict(r, LAB_OK);
 	OUT_HAS(r, "\n# sleeps PASS  skip");
-	OUT_HAS(r, "debian:trixie/riscv64            skipped: cannot read the package lists");
+	OUT_HAS(r, "  skipped: cannot read the package lists of trixie: ");
 }
 
 /* --- interruptions --- */
