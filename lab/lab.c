@@ -145,7 +145,9 @@ void lab_stage_done(const char *fmt, ...)
 		va_end(ap);
 		fprintf(stderr, "  %.1f s\n", now_s() - stage.start);
 	}
-	stage.name[0] = '\0';
+	/* one that was only erased need not be announced again in a pipe */
+	if (fmt)
+		stage.name[0] = '\0';
 	stage.start = 0;
 	fflush(stderr);
 }
