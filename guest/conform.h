@@ -44,7 +44,7 @@
  * linker's.
  */
 
-#define CLAIM(func, id, needs, sentence)                                       \
+#define CLAIM_WITH_TIMEOUT(func, id, needs, seconds, sentence)                 \
 	static void func(void);                                                \
 	static void func##_claim(void)                                         \
 	{                                                                      \
@@ -53,12 +53,14 @@
 	}                                                                      \
 	static struct test_case func##_case = { .name = id ": " sentence,      \
 						.run = func##_claim,           \
-						.timeout_s = CLAIM_TIMEOUT };  \
+						.timeout_s = (seconds) };      \
 	static void __attribute__((constructor(CLAIM_ORDER))) func##_reg(void) \
 	{                                                                      \
 		test_register(&func##_case);                                   \
 	}                                                                      \
 	static void func(void)
+#define CLAIM(func, id, needs, sentence) \
+	CLAIM_WITH_TIMEOUT(func, id, needs, CLAIM_TIMEOUT, sentence)
 
 /* What a read of the freshly opened device does. */
 enum read_kind {

@@ -54,20 +54,15 @@ enum lab_exit driver_names(struct strv *names)
 
 bool driver_program_fits(const char *stem, const char *module, const struct strv *modules)
 {
-	const char *best = NULL;
+	size_t n = strlen(stem);
+	bool family = false;
 
-	/* the longest module name or module family (vgpio of vgpio_wq) that the stem names */
-	for (size_t i = 0; i < modules->n; i++) {
-		const char *m = modules->v[i];
-		size_t n = strlen(stem);
-
-		if (!strncmp(m, stem, n) && (m[n] == '\0' || m[n] == '_')) {
-			if (!strcmp(m, module))
-				return true;
-			best = m;
-		}
-	}
-	return !best;
+	/* foo's program is not for foo_test; where there is no foo, it is for all of foo_... */
+	if (strv_has(modules, stem))
+		return !strcmp(stem, module);
+	for (size_t i = 0; i < modules->n; i++)
+		family |= str_starts(modules->v[i], stem) && modules->v[i][n] == '_';
+	return !family || (str_starts(module, stem) && module[n] == '_');
 }
 
 /* NAME of "#define NAME _IOWR(...", or NULL. */

@@ -19,13 +19,13 @@ struct kernel {
 	char *release; /* 6.1.0-56-amd64 */
 	char *version; /* the package's version, or "" */
 	const struct arch *arch;
-	char *image;	       /* what QEMU's -kernel gets */
-	char *kdir;	       /* for make -C */
-	char *config;	       /* its .config */
-	char *stock_modules;   /* .../lib/modules/RELEASE of the image, or NULL */
-	char *cc;	       /* compiler for its modules: gcc-12 */
-	char *system_map;      /* or NULL */
-	char *busybox;	       /* for a shell in its guests, or NULL: this machine's, if it runs there */
+	char *image;	     /* what QEMU's -kernel gets */
+	char *kdir;	     /* for make -C */
+	char *config;	     /* its .config */
+	char *stock_modules; /* .../lib/modules/RELEASE of the image, or NULL */
+	char *cc;	     /* compiler for its modules: gcc-12 */
+	char *system_map;    /* or NULL */
+	char *busybox; /* for a shell in its guests, or NULL: this machine's, if it runs there */
 	struct strv make_args; /* further arguments of make: ARCH=, CROSS_COMPILE= */
 	char id[HASH_HEX]; /* of all that determines a build for it: package hashes, or the tree's files */
 	char config_sha256[HASH_HEX];

@@ -1513,13 +1513,3 @@ TEST_WITH_TIMEOUT(mymemctl_race_loses_nothing_with_either_cure_and_leaves_the_me
 	find(o.out, "\"row\":\"W=3\",\"column\":\"atomic ioctl\",\"value\":0,\"unit\":\"%\"");
 	EXPECT_EQ(number_at(fd, 0), *(const uint64_t *)"untouche");
 }
-
-int main(int argc, char **argv)
-{
-	/* The same room's mymem_test has tests of its own, and this module in use. */
-	if (*test_module() && strcmp(test_module(), MODULE)) {
-		puts("KTAP version 1\n1..0 # SKIP for the module mymem");
-		return 77;
-	}
-	return harness_main(argc, argv);
-}

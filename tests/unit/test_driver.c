@@ -170,6 +170,9 @@ static void a_program_goes_with_its_module_or_family_or_with_all(void **state)
 	assert_true(driver_program_fits("gpio_a", "gpio_a", &m));
 	assert_false(driver_program_fits("gpio_a", "gpio_b", &m));
 	assert_true(driver_program_fits("anything", "other", &m));
+	strv_add(&m, "gpio");
+	assert_true(driver_program_fits("gpio", "gpio", &m));
+	assert_false(driver_program_fits("gpio", "gpio_a", &m));
 	strv_free(&m);
 }
 
