@@ -430,9 +430,13 @@ TEST(splice_of_more_than_a_pipe_holds_loses_nothing)
 
 /* Faults */
 
+/* No copy gives up further from a fault than this: a pass of the longest unrolled loop (riscv64). */
+#define COPY_PASS 128
+
 /*
  * Reads what fits before the hole, each time asking for more. Where a copy is made of words, one may
- * stop some bytes short of it; it says so, and the next one begins there.
+ * stop some bytes short of it; it says so, and the next one begins there, with what is left only when
+ * that is less than the copy can tell.
  */
 static void fill_up_to(char *hole_at, size_t fit, int fd, unsigned long long from)
 {
@@ -440,7 +444,10 @@ static void fill_up_to(char *hole_at, size_t fit, int fd, unsigned long long fro
 	ssize_t n;
 
 	for (got = 0; got < fit; got += n) {
-		n = SAFE(read(fd, hole_at - fit + got, fit + 101));
+		n = read(fd, hole_at - fit + got, fit + 101);
+		if (n < 0 && errno == EFAULT && fit - got < COPY_PASS)
+			n = read(fd, hole_at - fit + got, fit - got);
+		SAFE(n);
 		ASSERT_GE(n, 1);
 		ASSERT_TRUE(got + n <= fit);
 	}
