@@ -134,12 +134,13 @@ static struct ktap *child(struct ktap *t, const char *name)
 static void read_command(struct bench *b, const struct wall_guest *g, size_t i)
 {
 	_cleanup_free_ char *job = xasprintf("wall-%zu", i + 1);
-	_cleanup_free_ char *kernel = xasprintf("%s %s", g->kernel->name, g->kernel->release);
+	_cleanup_free_ char *title = NULL;
 	struct bench_wall *w = &b->walls[g->first + i];
 	struct job *j = boot_find_job(&g->boot, g->home, job);
-	struct ktap *t = child(child(b->run->root, kernel), g->built->driver->name);
+	struct ktap *t;
 
-	t = ktap_new(child(t, "wall clock"), w->command);
+	title = xasprintf("%s on %s", w->command, g->kernel->name);
+	t = ktap_new(child(b->run->root, "wall clock"), title);
 	t->ms = j->ms;
 	w->accel = g->boot.vm.accel ? xstrdup(g->boot.vm.accel) : NULL;
 	w->failure = load_failure(g) ?: command_failure(g, j);

@@ -186,12 +186,15 @@ enum lab_exit kernel_get_any(const char *name, bool update, const struct kernel 
 			     struct kernel *k, char **why)
 {
 	const struct kernel_source *s = source_of_all(name);
-	const char *rest = name + strlen(s->prefix);
 	_cleanup_free_ char *release = NULL;
 	bool no_arch = false, known;
 	enum lab_exit ret = LAB_OK;
+	const char *rest;
 
 	*why = NULL;
+	if (!s) /* a source that is not told to offer any */
+		return kernel_get(name, update, k);
+	rest = name + strlen(s->prefix);
 	known = !update && s->absent(rest, why, &no_arch);
 	if (!known) {
 		lab_keep_failure(why);

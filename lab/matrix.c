@@ -11,10 +11,14 @@
 
 /* --- out of the tree --- */
 
-/* Beside and after them, a finding about all of them may stand. */
+/*
+ * After them stands what is not of one kernel: a finding about all of them, what the benchmarks have to say.
+ * Their names are "debian:...", "dir:..." or "host RELEASE".
+ */
 static bool is_kernel(const struct ktap *t)
 {
-	return t->n || t->result == KTAP_SKIP;
+	return (t->n || t->result == KTAP_SKIP) &&
+	       (strchr(t->name, ':') || str_starts(t->name, "host"));
 }
 
 /* "debian:trixie/arm64 6.12.117+deb13-arm64" */
