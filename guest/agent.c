@@ -764,6 +764,7 @@ static void __attribute__((noreturn)) job_child(const struct instruction *in, in
 
 	setsid();
 	signals_default();
+	cpus_all();
 	null = open("/dev/null", O_RDONLY);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
 		_exit(127);
@@ -863,6 +864,7 @@ static void shell_run(void)
 	if (pid < 0)
 		fatal("fork: %s", errno_name(errno));
 	if (!pid) {
+		cpus_all();
 		signals_default();
 		/* Job control and ^C need a controlling terminal, which /dev/console gives only when asked. */
 		setsid();
@@ -979,6 +981,7 @@ static void __attribute__((noreturn)) init_main(void)
 	for (i = 0; i < plan_len; i++)
 		if (instruction_is(&plan[i], "beat"))
 			beat_ms = atoi(plan[i].word[1]) * 1000;
+	cpus_one();
 	port_say("READY %lld", now_ms());
 	for (i = 0; i < plan_len; i++) {
 		if (!instruction_is(&plan[i], "job"))

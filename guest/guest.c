@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,4 +313,25 @@ void mark_end(const char *test)
 	taint[strcspn(taint, "\n")] = '\0';
 	snprintf(text, sizeof(text), "<6>" MARK_END "%s taint=%s\n", test, taint[0] ? taint : "0");
 	kmsg_write(text, strlen(text));
+}
+
+void cpus_one(void)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t here;
+
+	if (cpu < 0 || cpu >= CPU_SETSIZE)
+		return;
+	CPU_ZERO(&here);
+	CPU_SET(cpu, &here);
+	sched_setaffinity(0, sizeof(here), &here);
+}
+
+void cpus_all(void)
+{
+	cpu_set_t all;
+
+	/* the kernel takes those of them that there are */
+	memset(&all, 0xff, sizeof(all));
+	sched_setaffinity(0, sizeof(all), &all);
 }

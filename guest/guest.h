@@ -16,6 +16,13 @@
 ssize_t file_read(const char *path, char *buf, size_t size);
 int write_all(int fd, const void *buf, size_t len);
 int port_open(const char *name, int timeout_ms);
+/*
+ * Agent, harness and test case wait for each other all the time, and an emulated processor that sleeps is
+ * slow to wake: the first two stay on one. A program under test gets all of them back, and so do its
+ * threads and children.
+ */
+void cpus_one(void);
+void cpus_all(void);
 char process_state(pid_t pid);
 void process_report(pid_t pid, void (*line)(void *arg, const char *text), void *arg);
 

@@ -268,6 +268,7 @@ static void case_child(const struct test_case *tc, int out)
 	}
 	dup2(out, STDOUT_FILENO);
 	verdict->pid = getpid();
+	cpus_all();
 	tc->run();
 	test_end();
 }
@@ -471,6 +472,7 @@ int harness_main(int argc, char **argv)
 		perror("mmap");
 		return TEST_FAIL;
 	}
+	cpus_one();
 	printf("KTAP version 1\n");
 	if (!total) {
 		printf("1..0 # SKIP no case%s%s\n", filter ? " matches " : "",
