@@ -1371,8 +1371,8 @@ static void what_a_wall_command_says_is_believed_only_if_all_of_it_is_right(void
 	OUT_HAS(r, "published: Nobody\n");
 	/* what a command said before it went wrong is in no table */
 	CHECK(r, !strstr(r->out, "\n  before") && !strstr(r->out, "\n  failed"));
-	ERR_HAS(r, "ok 1 wallctl good\n");
-	ERR_HAS(r, "not ok 2 wallctl rubbish # ");
+	ERR_HAS(r, "ok 1 wallctl good on ");
+	ERR_HAS(r, "not ok 2 wallctl rubbish on ");
 }
 
 /* --- somebody's own directory --- */
