@@ -27,8 +27,9 @@
 
 static const char *node(unsigned int nr)
 {
-	static char path[4][64];
-	static unsigned int turn;
+	/* of each thread: racers open at once */
+	static __thread char path[4][64];
+	static __thread unsigned int turn;
 	char *at = path[turn++ % 4];
 
 	snprintf(at, sizeof(path[0]), "/dev/" MINORS_NAME "%u", nr);
