@@ -556,7 +556,7 @@ static int load_rounds(struct usage *u, const char **what)
 
 /* Defect 36: what was allocated at load was never dropped. */
 CLAIM_WITH_TIMEOUT(module_leak, "module.leak", NEED_MODULE, LOADS_TIMEOUT,
-		   "loading and unloading a hundred times leaves no memory behind")
+		   "loading and unloading, a hundred times or --cycles, leaves no memory behind")
 {
 	static struct usage u[PARTS + 1];
 	const char *what = "";

@@ -11,8 +11,9 @@
 #define JOB_TIMEOUT_S	  120
 #define CONFORM_TIMEOUT_S 180
 #define STRESS_MARGIN_S	  90
-#define SILENCE_S	  90 /* the agent says every few seconds that it lives */
-#define GUESTS_MOST	  4  /* of half a GiB each */
+#define SILENCE_S	  90   /* the agent says every few seconds that it lives */
+#define FEW_CYCLES	  "60" /* of loads: as few as tests/broken proves to tell a leak */
+#define GUESTS_MOST	  4    /* of half a GiB each */
 
 /* struct item - one module on one kernel: the unit that is given to a boot */
 struct item {
@@ -238,6 +239,11 @@ static void add_jobs(struct boot *b, const struct item *it)
 	} else if (only_job(only, "conform")) {
 		j = boot_add_job(b, m, "conform", CONFORM_TIMEOUT_S);
 		strv_addf(&j->argv, "conform-%s", it->driver->name);
+		/* loads are what costs most, and what leaks, leaks on the first kernel as well */
+		if (it->kernel != &it->run->k[0]) {
+			strv_add(&j->argv, "--cycles");
+			strv_add(&j->argv, FEW_CYCLES);
+		}
 		add_filter(j, only);
 	}
 	for (size_t i = 0; i < it->built->tests.n && !it->run->stress_s; i++) {

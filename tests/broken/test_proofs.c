@@ -288,7 +288,7 @@ static void row_prove(const struct row *row)
 	} else if (conf_write(row)) {
 		perror(CONF_PATH);
 	} else {
-		ok = row_run(row, many ? (char[]){ "100" } : (char[]){ "4" });
+		ok = row_run(row, many ? (char[]){ "60" } : (char[]){ "4" });
 		row_unload(row);
 	}
 	report(ok, name, "");
