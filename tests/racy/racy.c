@@ -199,6 +199,12 @@ static void writer_unlock(void)
 		module_put(THIS_MODULE);
 }
 
+/* It takes its time. */
+static void device_write(void)
+{
+	usleep_range(50, 100);
+}
+
 /* bug=gap: the old text goes before the new one comes. */
 static struct racy_text *text_take(void)
 {
@@ -237,9 +243,11 @@ static ssize_t racy_write(struct file *file, const char __user *buf, size_t len,
 	text->len = clamp_t(size_t, *pos, text->len, RACY_ROOM);
 	if (is_bug("gap"))
 		old = text_take();
-	/* a device that takes its time */
-	usleep_range(50, 100);
+	if (!is_bug("atomic"))
+		device_write();
 	mutex_lock(&racy_lock);
+	if (is_bug("atomic"))
+		device_write();
 	if (!is_bug("gap"))
 		old = racy_current;
 	racy_current = text;
@@ -251,7 +259,10 @@ out:
 	return ret;
 }
 
-/* bug=atomic: the number is read under a mutex, and that under a spinlock. It works while nobody has the mutex. */
+/*
+ * bug=atomic: the number is read under a mutex, and that under a spinlock. It works while nobody has the mutex, which
+ * the writer keeps for as long as the device takes.
+ */
 static u64 changes_read(void)
 {
 	u64 changes;
