@@ -454,6 +454,8 @@ static void put_figures(const struct exact_op *op, const struct figures *f, unsi
 	    f->p50, f->p99, f->max);
 	if (op->spread)
 		put(",\"spread\":true");
+	if (op->untraced)
+		put(",\"untraced\":true");
 	put(",\"histogram\":[");
 	for (i = 0; i < f->n_histogram; i++)
 		put("%s[%" PRIu64 ",%" PRIu64 "]", i ? "," : "", f->histogram[i].value,
@@ -757,7 +759,7 @@ int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops)
 	for (i = 0; i < N_FLOORS; i++)
 		failed += op_run(&floors[i], opt.node, per_tick, port) != 0;
 	for (i = 0; i < n_ops; i++) {
-		if (!chosen[i])
+		if (!chosen[i] || (opt.trace && ops[i].untraced))
 			continue;
 		ret = op_run(&ops[i], opt.node, per_tick, port);
 		ran += !ret;

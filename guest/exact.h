@@ -45,6 +45,8 @@
  * @check:	after the samples: 0 if the operations had their effect, else -errno; may be NULL
  * @close:	undoes @open; may be NULL
  * @spread:	true when the distribution, not the mode, is the result (a wake-up of another task)
+ * @untraced:	true when its addresses are not recorded: so many that it would take minutes (each step of a long copy
+ *		is a line), or of a module that @open loads again, which then is not where the host looks for it
  */
 struct exact_op {
 	const char *name;
@@ -53,7 +55,7 @@ struct exact_op {
 	void (*run)(void);
 	int (*check)(void);
 	void (*close)(void);
-	bool spread;
+	bool spread, untraced;
 };
 
 /* exact_main - measures all operations on $CDEVLAB_NODE or --node PATH; returns an exit status. */

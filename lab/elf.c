@@ -276,47 +276,6 @@ int elf_module_sizes(const char *ko, struct elf_sizes *sizes)
 	return 0;
 }
 
-/**
- * elf_symbol_address() - the address of a symbol in an executable
- * @file:	the executable
- * @name:	the symbol
- * @address:	its address as linked
- * Return: 0, -ENOENT if the file or the symbol is not there, -EINVAL.
- */
-int elf_symbol_address(const char *file, const char *name, unsigned long *address)
-{
-	struct object o;
-	Elf_Scn *scn = NULL;
-	int ret = object_open(file, &o);
-
-	if (ret)
-		return ret;
-	ret = -ENOENT;
-	while (ret && (scn = elf_nextscn(o.elf, scn))) {
-		Elf_Data *data;
-		GElf_Shdr sh;
-		GElf_Sym sym;
-
-		if (!gelf_getshdr(scn, &sh) || !sh.sh_entsize ||
-		    (sh.sh_type != SHT_SYMTAB && sh.sh_type != SHT_DYNSYM))
-			continue;
-		data = elf_getdata(scn, NULL);
-		for (size_t i = 0; data && ret && i < sh.sh_size / sh.sh_entsize; i++) {
-			const char *s;
-
-			if (!gelf_getsym(data, i, &sym) || sym.st_shndx == SHN_UNDEF)
-				continue;
-			s = elf_strptr(o.elf, sh.sh_link, sym.st_name);
-			if (s && !strcmp(s, name)) {
-				*address = sym.st_value;
-				ret = 0;
-			}
-		}
-	}
-	object_close(&o);
-	return ret;
-}
-
 /*
  * The module itself is all there is: nothing is looked for elsewhere, and never over the network.
  */

@@ -144,7 +144,9 @@ static void control_line(void *ctx, char *line)
 {
 	struct vm_state *st = ctx;
 
-	if (str_starts(line, "trace ") && !st->trace_path) {
+	if (str_starts(line, "mark ")) {
+		st->vm->trace_mark = strtoul(line + strlen("mark "), NULL, 16);
+	} else if (str_starts(line, "trace ") && !st->trace_path) {
 		st->trace_name = xstrdup(line + strlen("trace "));
 		/* a name of its own each time: QEMU appends to a log it has written before */
 		st->trace_path = xasprintf("%s/%d", st->trace_dir, ++st->n_traces);

@@ -35,7 +35,8 @@ struct vm;
  * @on_end:	it has ended, and the results are there; may be NULL
  * @on_line:	a line of the results port
  * @on_log:	a line of the kernel log (it is collected in @log as well)
- * @on_trace:	a recorded piece ended: the file holds QEMU's exec log of operation @name
+ * @on_trace:	a recorded piece ended: the file holds QEMU's exec log of operation @name, run between visits of
+ *		@trace_mark
  */
 struct vm {
 	const struct kernel *kernel;
@@ -51,6 +52,7 @@ struct vm {
 	void *ctx;
 
 	/* results */
+	unsigned long trace_mark; /* exact_mark() of the program that was traced last, as it said */
 	enum vm_end end;
 	struct buf log;		/* the kernel log, whole, CRs removed */
 	char *why;		/* QEMU's message or reason, or NULL */

@@ -208,7 +208,6 @@ static void what_is_not_there_is_said(void **state)
 	struct elf_symbol *f;
 	struct elf_sizes sizes;
 	struct strv v = {};
-	unsigned long a;
 	char *where;
 	size_t n;
 
@@ -223,8 +222,6 @@ static void what_is_not_there_is_said(void **state)
 	assert_int_equal(elf_modinfo(empty, "parm", &v), -EINVAL);
 	assert_int_equal(elf_functions(text, &f, &n), -EINVAL);
 	assert_int_equal(elf_module_sizes(empty, &sizes), -EINVAL);
-	assert_int_equal(elf_symbol_address(none, "main", &a), -ENOENT);
-	assert_int_equal(elf_symbol_address(ko, "nothing", &a), -ENOENT);
 }
 
 /* A file that was cut off or damaged is refused or read, never followed out of its bounds. */
@@ -254,20 +251,6 @@ static void damaged_files_do_no_harm(void **state)
 	buf_free(&whole);
 }
 
-int marked_symbol = 7;
-
-static void symbols_of_an_executable_have_addresses(void **state)
-{
-	unsigned long a = 0, b = 0;
-
-	(void)state;
-	assert_int_equal(elf_symbol_address("/proc/self/exe", "marked_symbol", &a), 0);
-	assert_int_equal(elf_symbol_address("/proc/self/exe", "main", &b), 0);
-	assert_true(a && b && a != b);
-	assert_int_equal((a - (unsigned long)&marked_symbol) & 0xfff,
-			 0); /* but for where it was loaded */
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,7 +263,6 @@ int main(void)
 		cmocka_unit_test(a_compressed_module_has_lines_too),
 		cmocka_unit_test(what_is_not_there_is_said),
 		cmocka_unit_test(damaged_files_do_no_harm),
-		cmocka_unit_test(symbols_of_an_executable_have_addresses),
 	};
 
 	return cmocka_run_group_tests_name("elf", tests, setup, teardown);
