@@ -320,8 +320,9 @@ static void check_splits(struct bench *b, struct bench_guest *g)
 		double sum = op->user + op->in_module + op->kernel_rest;
 		struct ktap *t;
 
-		if (op->kernel != g->boot.vm.kernel || !op->split || op->per_tick > 1 ||
-		    !strcmp(op->name, FLOOR_EMPTY) || lround(sum) == op->instructions)
+		if (op->kernel != g->boot.vm.kernel || op->built != g->items[0].built ||
+		    !op->split || op->per_tick > 1 || !strcmp(op->name, FLOOR_EMPTY) ||
+		    lround(sum) == op->instructions)
 			continue;
 		t = ktap_new(b->run->root, "split");
 		ktap_set(t, KTAP_FAIL, "%s%s%s: %ld instructions by the counter, %.0f by the trace",
