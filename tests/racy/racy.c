@@ -219,6 +219,7 @@ static struct racy_text *text_take(void)
 
 static ssize_t racy_write(struct file *file, const char __user *buf, size_t len, loff_t *pos)
 {
+	bool locked = is_bug("atomic") || is_bug("wakeup"); /* or they would be met too seldom */
 	struct racy_text *text, *old = NULL;
 	ssize_t ret;
 
@@ -243,10 +244,10 @@ static ssize_t racy_write(struct file *file, const char __user *buf, size_t len,
 	text->len = clamp_t(size_t, *pos, text->len, RACY_ROOM);
 	if (is_bug("gap"))
 		old = text_take();
-	if (!is_bug("atomic"))
+	if (!locked)
 		device_write();
 	mutex_lock(&racy_lock);
-	if (is_bug("atomic"))
+	if (locked)
 		device_write();
 	if (!is_bug("gap"))
 		old = racy_current;
@@ -260,8 +261,7 @@ out:
 }
 
 /*
- * bug=atomic: the number is read under a mutex, and that under a spinlock. It works while nobody has the mutex, which
- * the writer keeps for as long as the device takes.
+ * bug=atomic: the number is read under a mutex, and that under a spinlock. It works while nobody has the mutex.
  */
 static u64 changes_read(void)
 {
