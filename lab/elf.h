@@ -33,6 +33,4 @@ void elf_functions_free(struct elf_symbol *symbols, size_t n);
  */
 int elf_source_line(const char *ko, const char *function, unsigned long offset, char **where);
 
-/* Address of a symbol in an executable (for the exact clock's mark), absolute. */
-
 #endif
