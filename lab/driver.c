@@ -20,7 +20,7 @@ static bool is_dir(const char *path)
 bool driver_skip_name(const char *name)
 {
 	static const char *const ends[] = {
-		".o", ".ko", ".mod", ".mod.c", ".cmd", ".a", ".d", "~"
+		".o", ".ko", ".mod", ".mod.c", ".cmd", ".a", ".d", "~", "_uapi.rs"
 	};
 
 	if (name[0] == '.')
