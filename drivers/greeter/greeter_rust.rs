@@ -13,6 +13,7 @@ use kernel::{
     miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration},
     prelude::*,
     sync::atomic::{Acquire, Atomic, AtomicFlag, Relaxed, Release},
+    types::ForeignOwnable,
 };
 
 /// The constants of `greeter.h`.
@@ -33,6 +34,9 @@ module! {
         },
     },
 }
+
+/// The name of the module, and so of its node.
+const NODE: &CStr = <GreeterModule as kernel::ModuleMetadata>::NAME;
 
 /// Whether somebody has it.
 static TAKEN: AtomicFlag = AtomicFlag::new(false);
@@ -130,17 +134,47 @@ impl MiscDevice for Greeter {
     }
 }
 
-/// As `MiscDeviceRegistration::register()`, with permissions of the node: `MiscDeviceOptions` has
-/// none, and without them it is root's only.
-fn register<T: MiscDevice>(
-    name: &'static CStr,
-    mode: u16,
-) -> impl PinInit<MiscDeviceRegistration<T>, Error> {
-    let init = move |slot: *mut MiscDeviceRegistration<T>| {
+/// The end of the line is the end of the file.
+///
+/// # Safety
+///
+/// `file` must be one that [`Greeter::open`] has opened, and not released.
+unsafe extern "C" fn llseek(
+    file: *mut bindings::file,
+    offset: bindings::loff_t,
+    whence: c_int,
+) -> bindings::loff_t {
+    // SAFETY: The file is open, and what `open()` returned is in it until it is released.
+    let greeter = unsafe { <KBox<Greeter> as ForeignOwnable>::borrow((*file).private_data) };
+    let mut buffer = [0; GREETER_LINE_MAX as usize];
+    let end = line(greeter.number, &mut buffer).len() as i64;
+
+    // SAFETY: The file is open.
+    unsafe { bindings::generic_file_llseek_size(file, offset, whence, i64::MAX, end) }
+}
+
+/// What `MiscDevice` makes, and the calls that it has no function for. Without them pread would
+/// work where lseek does not, and splice not at all.
+struct Operations;
+
+impl Operations {
+    const ALL: bindings::file_operations = bindings::file_operations {
+        llseek: Some(llseek),
+        splice_read: Some(bindings::copy_splice_read),
+        // SAFETY: `into_raw()` leaves a pointer to a constant there.
+        ..unsafe { *MiscDeviceOptions { name: NODE }.into_raw::<Greeter>().fops }
+    };
+}
+
+/// As `MiscDeviceRegistration::register()`, with those operations and with permissions of the node:
+/// `MiscDeviceOptions` has none, and without them it is root's only.
+fn register(mode: u16) -> impl PinInit<MiscDeviceRegistration<Greeter>, Error> {
+    let init = move |slot: *mut MiscDeviceRegistration<Greeter>| {
         let slot = slot.cast::<bindings::miscdevice>();
-        let mut misc = MiscDeviceOptions { name }.into_raw::<T>();
+        let mut misc = MiscDeviceOptions { name: NODE }.into_raw::<Greeter>();
 
         misc.mode = mode;
+        misc.fops = &Operations::ALL;
         // SAFETY: The slot can be written to, and a registration is a transparent wrapper of a
         // `struct miscdevice`.
         unsafe { slot.write(misc) };
@@ -164,7 +198,7 @@ impl kernel::InPlaceModule for GreeterModule {
         let mode = checked_mode(*module_parameters::mode.value_ref());
 
         try_pin_init!(Self {
-            _misc <- register(c"greeter_rust", mode?),
+            _misc <- register(mode?),
             _: { pr_info!("/dev/greeter_rust, policy busy\n") },
         })
     }
