@@ -408,3 +408,159 @@ int elf_source_line(const char *ko, const char *function, unsigned long offset, 
 	dwfl_end(dwfl);
 	return ret;
 }
+
+/* --- the whole object --- */
+
+/* struct elf_object - what an image's strings and bytes lie in */
+struct elf_object {
+	struct object o;
+};
+
+const struct elf_section *elf_image_section(const struct elf_image *image, const char *name)
+{
+	for (size_t i = 0; name && i < image->n; i++)
+		if (!strcmp(image->sections[i].name, name))
+			return &image->sections[i];
+	return NULL;
+}
+
+static void add_section(struct elf_image *image, Elf_Scn *scn, const GElf_Shdr *sh)
+{
+	Elf_Data *data = sh->sh_type == SHT_NOBITS ? NULL : elf_getdata(scn, NULL);
+
+	image->sections = xrealloc(image->sections, image->n + 1, sizeof(*image->sections));
+	image->sections[image->n++] = (struct elf_section){
+		.name = xstrdup(section_name(image->object->o.elf, sh)),
+		.bytes = data ? data->d_buf : NULL,
+		.n = data && data->d_buf ? data->d_size : 0,
+		.code = sh->sh_flags & SHF_EXECINSTR,
+		.strings = sh->sh_flags & SHF_STRINGS,
+	};
+}
+
+static void read_reloc(struct elf_image *image, struct elf_section *to, const GElf_Rela *rela,
+		       Elf_Data *symbols, size_t strings)
+{
+	Elf *elf = image->object->o.elf;
+	struct elf_reloc r = { .offset = rela->r_offset,
+			       .type = GELF_R_TYPE(rela->r_info),
+			       .addend = rela->r_addend,
+			       .symbol = "" };
+	GElf_Shdr sh;
+	GElf_Sym sym;
+	Elf_Scn *scn;
+
+	if (!gelf_getsym(symbols, GELF_R_SYM(rela->r_info), &sym))
+		return;
+	if (GELF_ST_TYPE(sym.st_info) != STT_SECTION)
+		r.symbol = elf_strptr(elf, strings, sym.st_name) ?: "";
+	scn = sym.st_shndx == SHN_UNDEF || sym.st_shndx >= SHN_LORESERVE ?
+		      NULL :
+		      elf_getscn(elf, sym.st_shndx);
+	if (scn && gelf_getshdr(scn, &sh))
+		r.section = section_name(elf, &sh);
+	r.value = sym.st_value;
+	to->relocs = xrealloc(to->relocs, to->n_relocs + 1, sizeof(*to->relocs));
+	to->relocs[to->n_relocs++] = r;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct elf_reloc *x = a, *y = b;
+
+	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* Sections have the numbers that they have in the file, but for the first, which is none. */
+static void read_relocs(struct elf_image *image, Elf_Scn *scn, const GElf_Shdr *sh)
+{
+	Elf *elf = image->object->o.elf;
+	Elf_Scn *table = elf_getscn(elf, sh->sh_link);
+	Elf_Data *data = elf_getdata(scn, NULL), *symbols;
+	struct elf_section *to;
+	GElf_Shdr table_sh;
+	GElf_Rela rela;
+
+	if (!sh->sh_info || sh->sh_info > image->n || !sh->sh_entsize || !data || !table ||
+	    !gelf_getshdr(table, &table_sh) || table_sh.sh_type != SHT_SYMTAB)
+		return;
+	to = &image->sections[sh->sh_info - 1];
+	symbols = elf_getdata(table, NULL);
+	for (size_t i = 0; symbols && i < sh->sh_size / sh->sh_entsize; i++)
+		if (gelf_getrela(data, i, &rela))
+			read_reloc(image, to, &rela, symbols, table_sh.sh_link);
+	if (to->n_relocs)
+		qsort(to->relocs, to->n_relocs, sizeof(*to->relocs), by_offset);
+}
+
+static void read_names(struct elf_image *image, Elf_Scn *scn, const GElf_Shdr *sh)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	GElf_Sym sym;
+
+	for (size_t i = 0; data && sh->sh_entsize && i < sh->sh_size / sh->sh_entsize; i++) {
+		const char *name;
+
+		if (!gelf_getsym(data, i, &sym))
+			continue;
+		name = elf_strptr(image->object->o.elf, sh->sh_link, sym.st_name);
+		if (name && *name)
+			strv_add(&image->names, name);
+	}
+	strv_sort(&image->names);
+}
+
+/**
+ * elf_image_open() - reads all sections of an object file, and the relocations of each
+ * @ko:		the file, compressed or not
+ * @image:	to be freed with elf_image_free(), also after a failure
+ * Return: 0, -ENOENT, -EINVAL.
+ */
+int elf_image_open(const char *ko, struct elf_image *image)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Ehdr eh;
+	GElf_Shdr sh;
+	int ret;
+
+	*image = (struct elf_image){ .object = xcalloc(1, sizeof(*image->object)) };
+	ret = object_open(ko, &image->object->o);
+	if (!ret && !gelf_getehdr(image->object->o.elf, &eh)) {
+		object_close(&image->object->o);
+		ret = -EINVAL;
+	}
+	if (ret) {
+		free(image->object);
+		image->object = NULL;
+		return ret;
+	}
+	image->machine = eh.e_machine;
+	while ((scn = elf_nextscn(image->object->o.elf, scn))) {
+		if (!gelf_getshdr(scn, &sh))
+			sh = (GElf_Shdr){ .sh_type = SHT_NOBITS };
+		add_section(image, scn, &sh);
+	}
+	while ((scn = elf_nextscn(image->object->o.elf, scn))) {
+		if (!gelf_getshdr(scn, &sh))
+			continue;
+		if (sh.sh_type == SHT_RELA)
+			read_relocs(image, scn, &sh);
+		else if (sh.sh_type == SHT_SYMTAB)
+			read_names(image, scn, &sh);
+	}
+	return 0;
+}
+
+void elf_image_free(struct elf_image *image)
+{
+	for (size_t i = 0; i < image->n; i++) {
+		free(image->sections[i].name);
+		free(image->sections[i].relocs);
+	}
+	free(image->sections);
+	strv_free(&image->names);
+	if (image->object)
+		object_close(&image->object->o);
+	free(image->object);
+	*image = (struct elf_image){};
+}

@@ -33,4 +33,36 @@ void elf_functions_free(struct elf_symbol *symbols, size_t n);
  */
 int elf_source_line(const char *ko, const char *function, unsigned long offset, char **where);
 
+/* struct elf_reloc - a relocation: @symbol plus @addend goes to @offset */
+struct elf_reloc {
+	unsigned long offset; /* in its section */
+	unsigned int type;
+	const char *symbol;  /* the image's; "" where it is a section itself */
+	const char *section; /* where the symbol is defined, or NULL */
+	unsigned long value; /* of the symbol in that section */
+	long addend;
+};
+
+/* struct elf_section - a section of an image with its relocations, sorted by offset */
+struct elf_section {
+	char *name;
+	const unsigned char *bytes; /* NULL: it has none (.bss) */
+	size_t n;
+	bool code, strings;
+	struct elf_reloc *relocs;
+	size_t n_relocs;
+};
+
+/* struct elf_image - a relocatable object as a whole: what reading its machine code needs */
+struct elf_image {
+	unsigned int machine; /* EM_X86_64, EM_AARCH64 */
+	struct elf_section *sections;
+	size_t n;
+	struct strv names; /* of all symbols, sorted */
+	struct elf_object *object;
+};
+int elf_image_open(const char *ko, struct elf_image *image);
+void elf_image_free(struct elf_image *image);
+const struct elf_section *elf_image_section(const struct elf_image *image, const char *name);
+
 #endif
