@@ -6,6 +6,7 @@
 //! An open never waits, so this one is a misc device.
 
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
     error::to_result,
     fs::{File, Kiocb},
@@ -109,7 +110,7 @@ impl MiscDevice for Greeter {
     type Ptr = KBox<Self>;
 
     fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
-        let mut greeter = KBox::new(Self::take()?, GFP_KERNEL)?;
+        let mut greeter = KBox::new(Self::take()?, GFP_KERNEL_ACCOUNT)?;
 
         greeter.number = GREETINGS.fetch_add(1, Relaxed).wrapping_add(1);
         Ok(greeter)
