@@ -107,26 +107,31 @@ static void close_all(void)
 /* The same calls with another lock. The next open has the usual one again. */
 static int reload(const char *params)
 {
-	int ret = module_unload("mymem");
+	int ret = module_unload(test_module());
 
-	return ret ? ret : module_load("mymem", params);
+	return ret ? ret : module_load(test_module(), params);
 }
 
-static int open_lock(const char *node, const char *params)
+/* A module without that parameter takes no notice of it, and has the mutex. */
+static int open_lock(const char *node, const char *params, unsigned int flags)
 {
+	struct mymem_info info = { .size = sizeof(info) };
 	int ret = reload(params);
 
-	return ret ? -EOPNOTSUPP : open_device(node);
+	ret = ret ? -EOPNOTSUPP : open_device(node);
+	if (!ret && (ioctl(fd, MYMEM_INFO, &info) || info.flags != flags))
+		ret = -EOPNOTSUPP;
+	return ret;
 }
 
 static int open_rwsem(const char *node)
 {
-	return open_lock(node, "lock=rwsem");
+	return open_lock(node, "lock=rwsem", MYMEM_FLAG_LOCK_RWSEM);
 }
 
 static int open_none(const char *node)
 {
-	return open_lock(node, "lock=none");
+	return open_lock(node, "lock=none", 0);
 }
 
 static void close_lock(void)
