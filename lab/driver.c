@@ -52,6 +52,14 @@ enum lab_exit driver_names(struct strv *names)
 	return LAB_OK;
 }
 
+/* foo_rust and foo_rust_... are foo in Rust. */
+static bool is_twin(const char *module, const char *of)
+{
+	const char *rest = str_starts(module, of) ? module + strlen(of) : "";
+
+	return !strcmp(rest, "_rust") || str_starts(rest, "_rust_");
+}
+
 bool driver_program_fits(const char *stem, const char *module, const struct strv *modules)
 {
 	size_t n = strlen(stem);
@@ -59,7 +67,7 @@ bool driver_program_fits(const char *stem, const char *module, const struct strv
 
 	/* foo's program is not for foo_test; where there is no foo, it is for all of foo_... */
 	if (strv_has(modules, stem))
-		return !strcmp(stem, module);
+		return !strcmp(stem, module) || is_twin(module, stem);
 	for (size_t i = 0; i < modules->n; i++)
 		family |= str_starts(modules->v[i], stem) && modules->v[i][n] == '_';
 	return !family || (str_starts(module, stem) && module[n] == '_');

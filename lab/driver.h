@@ -54,7 +54,10 @@ void driver_free(struct driver *d);
 enum lab_exit driver_names(struct strv *names);
 /* True for names that are no source: version control, objects, what Kbuild leaves behind. */
 bool driver_skip_name(const char *name);
-/* Whether program prefix_STEM (test_vgpio, bench_vgpio) is meant for a module, given all modules of the room. */
+/*
+ * Whether program prefix_STEM (test_vgpio, bench_vgpio) is meant for a module, given all modules of the room:
+ * the one of that name and its Rust twins, or, where there is none, all of the family vgpio_...
+ */
 bool driver_program_fits(const char *stem, const char *module, const struct strv *modules);
 
 #endif

@@ -173,6 +173,13 @@ static void a_program_goes_with_its_module_or_family_or_with_all(void **state)
 	strv_add(&m, "gpio");
 	assert_true(driver_program_fits("gpio", "gpio", &m));
 	assert_false(driver_program_fits("gpio", "gpio_a", &m));
+	/* and with its twins */
+	assert_true(driver_program_fits("gpio", "gpio_rust", &m));
+	assert_true(driver_program_fits("gpio", "gpio_rust_a", &m));
+	assert_false(driver_program_fits("gpio", "gpio_rusty", &m));
+	assert_false(driver_program_fits("gpio", "other_rust", &m));
+	strv_add(&m, "gpio_rust");
+	assert_false(driver_program_fits("gpio_rust", "gpio", &m));
 	strv_free(&m);
 }
 
@@ -183,6 +190,8 @@ static void objects_and_hidden_files_are_no_sources(void **state)
 	assert_true(driver_skip_name("x.ko"));
 	assert_true(driver_skip_name("x.mod.c"));
 	assert_true(driver_skip_name("Module.symvers"));
+	assert_true(driver_skip_name("x_uapi.rs"));
+	assert_false(driver_skip_name("x_rust.rs"));
 	assert_false(driver_skip_name("x.c"));
 	assert_false(driver_skip_name("Kbuild"));
 }
