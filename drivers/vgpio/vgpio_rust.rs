@@ -11,22 +11,32 @@
 
 #[cfg(vgpio_queue)]
 use kernel::{
-    bindings,
     fs::Kiocb,
     iov::IovIterDest,
-    new_condvar,
     new_mutex,
+    new_poll_condvar,
     sync::{
-        CondVar,
-        Mutex, //
+        poll::{
+            PollCondVar,
+            PollTable, //
+        },
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Mutex,
+        MutexGuard, //
     },
     time::{
         ClockSource,
         Monotonic, //
     },
+    types::ForeignOwnable,
 };
 use kernel::{
+    bindings,
     container_of,
+    error::to_result,
     fs::{
         file::flags,
         File, //
@@ -87,6 +97,9 @@ unsafe impl AsBytes for vgpio_info {}
 #[cfg(vgpio_queue)]
 unsafe impl AsBytes for vgpio_event {}
 
+/// The name of the module, and so of its node.
+const NODE: &CStr = LocalModule::NAME;
+
 /// A line that is there.
 ///
 /// # Invariants
@@ -145,8 +158,9 @@ mod lines {
         sequence: u64,
         /// Descriptors open for reading; while there are none, nothing is recorded.
         listeners: usize,
-        /// Blocked readers; while there are none, nobody is woken up.
-        sleepers: usize,
+        /// If somebody waits, or polls, since the last wake-up. Who is woken up and waits, or polls,
+        /// again says so again.
+        awaited: bool,
         /// The last changes; a power of two of them.
         slots: KVVec<Slot>,
     }
@@ -157,7 +171,7 @@ mod lines {
         state: SpinLock<State>,
         #[cfg(vgpio_queue)]
         #[pin]
-        changed: CondVar,
+        changed: PollCondVar,
     }
 
     impl Lines {
@@ -191,7 +205,7 @@ mod lines {
     #[cfg(vgpio_queue)]
     impl Events {
         /// Gives a change its number, and records it if somebody listens. Returns whether somebody
-        /// sleeps.
+        /// is to be woken up.
         fn count(&mut self, line: Line, value: bool) -> bool {
             self.sequence = self.sequence.wrapping_add(1);
             self.listeners != 0 && self.record(line, value)
@@ -206,11 +220,11 @@ mod lines {
                 line: line.0,
                 value,
             };
-            self.sleepers != 0
+            core::mem::take(&mut self.awaited)
         }
 
         fn slot(&self, sequence: u64) -> usize {
-            sequence as usize & (self.slots.len() - 1)
+            sequence as usize & self.slots.len().wrapping_sub(1)
         }
     }
 
@@ -223,11 +237,11 @@ mod lines {
                     events: Events {
                         sequence: 0,
                         listeners: 0,
-                        sleepers: 0,
+                        awaited: false,
                         slots: KVVec::from_elem(Slot::default(), ring, GFP_KERNEL)?,
                     },
                 }),
-                changed <- new_condvar!(),
+                changed <- new_poll_condvar!(),
             })
         }
 
@@ -245,12 +259,14 @@ mod lines {
         pub(crate) fn listen(&self) -> u64 {
             let events = &mut self.state.lock().events;
 
-            events.listeners += 1;
+            events.listeners = events.listeners.wrapping_add(1);
             events.sequence
         }
 
         pub(crate) fn unlisten(&self) {
-            self.state.lock().events.listeners -= 1;
+            let listeners = &mut self.state.lock().events.listeners;
+
+            *listeners = listeners.wrapping_sub(1);
         }
 
         /// The oldest event after `last` that is still there.
@@ -260,8 +276,9 @@ mod lines {
             if events.sequence <= last {
                 return None;
             }
-            let oldest = events.sequence.saturating_sub(events.slots.len() as u64 - 1);
-            let sequence = oldest.max(last + 1);
+            let ring = events.slots.len() as u64;
+            let oldest = events.sequence.wrapping_add(1).saturating_sub(ring);
+            let sequence = oldest.max(last.wrapping_add(1));
             let slot = &events.slots[events.slot(sequence)];
 
             Some(vgpio_event {
@@ -282,11 +299,20 @@ mod lines {
                 if signal {
                     return Err(ERESTARTSYS);
                 }
-                state.events.sleepers += 1;
+                state.events.awaited = true;
                 signal = self.changed.wait_interruptible(&mut state);
-                state.events.sleepers -= 1;
             }
             Ok(())
+        }
+
+        /// Returns whether there is an event after `last`. If not, the file is told of the next.
+        pub(crate) fn poll(&self, last: u64, file: &File, table: &PollTable<'_>) -> bool {
+            table.register_wait(file, &self.changed);
+
+            // Even if there is one: who is told of changes only does not ask again.
+            let events = &mut self.state.lock().events;
+            events.awaited = true;
+            events.sequence > last
         }
     }
 }
@@ -303,6 +329,7 @@ mod lines {
         sync::{
             atomic::{
                 Acquire,
+                AtomicFlag,
                 Release, //
             },
             barrier::smp_mb,
@@ -394,13 +421,14 @@ mod lines {
         listeners: Atomic<i32>,
         /// The last changes; a power of two of them.
         slots: KVVec<Slot>,
-        /// Blocked readers; while there are none, nobody is woken up.
-        sleepers: Atomic<i32>,
-        /// A [`CondVar`] needs a lock. No setter takes it, but one that finds sleepers.
+        /// If somebody waits, or polls, since the last wake-up. Who is woken up and waits, or polls,
+        /// again says so again.
+        awaited: AtomicFlag,
+        /// To wait is to let a lock go. Of setters, only one that wakes somebody up takes it.
         #[pin]
         bed: SpinLock<()>,
         #[pin]
-        recorded: CondVar,
+        recorded: PollCondVar,
     }
 
     /// One half of a time, marked with the change that it belongs to.
@@ -429,14 +457,14 @@ mod lines {
                     }
                     slots
                 },
-                sleepers: Atomic::new(0),
+                awaited: AtomicFlag::new(false),
                 bed <- new_spinlock!(()),
-                recorded <- new_condvar!(),
+                recorded <- new_poll_condvar!(),
             })
         }
 
         fn slot(&self, sequence: u64) -> &Slot {
-            &self.slots[sequence as usize & (self.slots.len() - 1)]
+            &self.slots[sequence as usize & self.slots.len().wrapping_sub(1)]
         }
 
         /// Writes the change to its slot. Any number of setters may be here at once, and one that
@@ -469,17 +497,24 @@ mod lines {
             }
         }
 
-        /// Wakes up who sleeps. The barrier is between the record and the look at the sleepers, it
-        /// pairs with the one in wait(): either a reader is seen here, or it sees the record.
+        /// Wakes up who waits. The barrier is between the record and the look for them, and pairs
+        /// with the one in await_next(): either they are seen here, or they see the record.
         fn announce(&self) {
             smp_mb(Full);
-            if self.sleepers.load(Relaxed) == 0 {
+            if !self.awaited.load(Relaxed) {
                 return;
             }
-            // Who has looked before the record, and holds the lock since then, is in the queue
-            // when it lets the lock go.
+            // Not the other way round: whoever is not in the queue yet will say so after this.
+            self.awaited.store(false, Relaxed);
+            // A reader that looked before the record is in the queue when it lets the lock go.
             drop(self.bed.lock());
             self.recorded.notify_all();
+        }
+
+        /// Says that somebody is going to look, and wants to be woken up if there is nothing.
+        fn await_next(&self) {
+            self.awaited.store(true, Relaxed);
+            smp_mb(Full);
         }
     }
 
@@ -541,7 +576,7 @@ mod lines {
         /// The oldest event after `last` that is still there.
         pub(crate) fn next(&self, last: u64) -> Option<vgpio_event> {
             let ring = self.ring() as u64;
-            let mut sequence = last + 1;
+            let mut sequence = last.wrapping_add(1);
 
             loop {
                 let newest = self.sequence();
@@ -549,7 +584,7 @@ mod lines {
                 if newest < sequence {
                     return None;
                 }
-                sequence = sequence.max(newest.saturating_sub(ring - 1));
+                sequence = sequence.max(newest.wrapping_add(1).saturating_sub(ring));
 
                 let slot = self.events.slot(sequence);
                 // Pairs with the release in record().
@@ -574,7 +609,7 @@ mod lines {
                     });
                 }
                 // Overwritten under our eyes. Its successor is the oldest that can be there now.
-                sequence += 1;
+                sequence = sequence.wrapping_add(1);
             }
         }
 
@@ -583,19 +618,24 @@ mod lines {
             let mut bed = self.events.bed.lock();
             let mut signal = false;
 
-            // A full barrier, see announce().
-            self.events.sleepers.fetch_add(1, Full);
-            let ret = loop {
+            loop {
+                self.events.await_next();
                 if self.next(last).is_some() {
-                    break Ok(());
+                    return Ok(());
                 }
                 if signal {
-                    break Err(ERESTARTSYS);
+                    return Err(ERESTARTSYS);
                 }
                 signal = self.events.recorded.wait_interruptible(&mut bed);
-            };
-            self.events.sleepers.fetch_sub(1, Relaxed);
-            ret
+            }
+        }
+
+        /// Returns whether there is an event after `last`. If not, the file is told of the next.
+        pub(crate) fn poll(&self, last: u64, file: &File, table: &PollTable<'_>) -> bool {
+            table.register_wait(file, &self.events.recorded);
+            // Even if there is one: who is told of changes only does not ask again.
+            self.events.await_next();
+            self.next(last).is_some()
         }
     }
 }
@@ -623,10 +663,13 @@ impl Drop for Listener {
 #[pin_data]
 struct Open {
     lines: Arc<Lines>,
-    /// Sequence of the last event taken. One thread at a time takes events from this descriptor.
+    /// One thread at a time takes events from this descriptor.
     #[cfg(vgpio_queue)]
     #[pin]
-    last: Mutex<u64>,
+    turn: Mutex<()>,
+    /// Sequence of the last event taken. Who changes it has the turn, poll looks without.
+    #[cfg(vgpio_queue)]
+    last: Atomic<u64>,
     /// If it was opened for reading.
     #[cfg(vgpio_queue)]
     _listener: Option<Listener>,
@@ -643,7 +686,6 @@ fn is_readable(file: &File) -> bool {
 }
 
 /// Makes a stream of a file that is being opened: no positions, neither pread nor lseek.
-#[cfg(vgpio_queue)]
 fn make_stream(file: &File) {
     // SAFETY: The file is being opened, so it has its inode, and nobody else has the file yet.
     unsafe { bindings::stream_open((*file.as_ptr()).f_inode, file.as_ptr()) };
@@ -665,7 +707,8 @@ impl Open {
 
         try_pin_init!(Self {
             lines,
-            last <- new_mutex!(last),
+            turn <- new_mutex!(()),
+            last: Atomic::new(last),
             _listener: listener,
         })
     }
@@ -741,17 +784,19 @@ fn read_line(arg: UserPtr) -> Result<vgpio_line> {
 #[cfg(vgpio_queue)]
 impl Open {
     /// Moves what is there to the reader. Returns bytes moved, 0 if there was no event.
-    fn take(&self, last: &mut u64, to: &mut IovIterDest<'_>) -> Result<usize> {
+    fn take(&self, _turn: &MutexGuard<'_, ()>, to: &mut IovIterDest<'_>) -> Result<usize> {
         // Setters may be faster than we are: what comes from now on is the next call's.
         let end = self.lines.sequence();
-        let mut done = 0;
+        let mut last = self.last.load(Relaxed);
+        let mut done = 0usize;
 
-        while *last < end && to.len() >= size_of::<vgpio_event>() {
-            let Some(mut event) = self.lines.next(*last) else {
+        while last < end && to.len() >= size_of::<vgpio_event>() {
+            let Some(mut event) = self.lines.next(last) else {
                 break;
             };
 
-            event.missed = u32::try_from(event.sequence - *last - 1).unwrap_or(u32::MAX);
+            let missed = event.sequence.wrapping_sub(last).wrapping_sub(1);
+            event.missed = u32::try_from(missed).unwrap_or(u32::MAX);
             // Only a record that arrived whole is taken.
             if to.copy_to_iter(event.as_bytes()) != size_of::<vgpio_event>() {
                 if done == 0 {
@@ -759,8 +804,9 @@ impl Open {
                 }
                 break;
             }
-            *last = event.sequence;
-            done += size_of::<vgpio_event>();
+            last = event.sequence;
+            self.last.store(last, Relaxed);
+            done = done.wrapping_add(size_of::<vgpio_event>());
         }
         Ok(done)
     }
@@ -774,12 +820,12 @@ impl Open {
         }
 
         loop {
-            let mut last = if nowait {
-                self.last.try_lock().ok_or(EAGAIN)?
+            let turn = if nowait {
+                self.turn.try_lock().ok_or(EAGAIN)?
             } else {
-                self.last.lock()
+                self.turn.lock()
             };
-            let done = self.take(&mut last, to)?;
+            let done = self.take(&turn, to)?;
 
             if done != 0 {
                 return Ok(done);
@@ -787,10 +833,10 @@ impl Open {
             if nowait {
                 return Err(EAGAIN);
             }
-            // Without the lock: if another thread takes what woke us up, we wait again.
-            let seen = *last;
-            drop(last);
-            self.lines.wait(seen)?;
+            let last = self.last.load(Relaxed);
+            // Without the turn: if another thread takes what woke us up, we wait again.
+            drop(turn);
+            self.lines.wait(last)?;
         }
     }
 }
@@ -806,7 +852,6 @@ impl MiscDevice for Open {
             &(*container_of!(core::ptr::from_ref(misc).cast_mut(), Module, misc)).lines
         };
 
-        #[cfg(vgpio_queue)]
         make_stream(file);
         KBox::try_pin_init(Open::new(file, lines.clone()), GFP_KERNEL_ACCOUNT)
     }
@@ -835,20 +880,69 @@ impl MiscDevice for Open {
     }
 }
 
-/// Says when the module has all it needs, and when nothing of it is left.
-struct Announced;
+/// What poll(2) asks for; consumes nothing.
+///
+/// # Safety
+///
+/// `file` must be one that [`Open::open`] has opened, and not released, and `table` null or what the
+/// caller of this operation has made.
+#[cfg(vgpio_queue)]
+unsafe extern "C" fn poll(
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table,
+) -> bindings::__poll_t {
+    // SAFETY: The file is open, and what `open()` returned is in it until it is released.
+    let me = unsafe { <Pin<KBox<Open>> as ForeignOwnable>::borrow((*file).private_data) };
+    // SAFETY: The file is there as long as the call, and of its position nothing is used.
+    let file = unsafe { File::from_raw_file(file) };
+    // SAFETY: The caller's, for this call.
+    let table = unsafe { PollTable::from_raw(table) };
 
-impl Announced {
-    fn new() -> Self {
-        pr_info!("{} lines at /dev/{}\n", VGPIO_LINES, LocalModule::NAME);
-        Self
+    // Has no events to wait for.
+    if !is_readable(file) {
+        return 0;
+    }
+
+    if me.lines.poll(me.last.load(Relaxed), file, &table) {
+        bindings::POLLIN | bindings::POLLRDNORM
+    } else {
+        0
     }
 }
 
-impl Drop for Announced {
-    fn drop(&mut self) {
-        pr_info!("removed\n");
-    }
+/// What `MiscDevice` makes, and the calls that it has no function for.
+struct Operations;
+
+impl Operations {
+    const ALL: bindings::file_operations = bindings::file_operations {
+        #[cfg(vgpio_queue)]
+        poll: Some(poll),
+        #[cfg(vgpio_queue)]
+        splice_read: Some(bindings::copy_splice_read),
+        // SAFETY: `into_raw()` leaves a pointer to a constant there.
+        ..unsafe { *MiscDeviceOptions { name: NODE }.into_raw::<Open>().fops }
+    };
+}
+
+/// As `MiscDeviceRegistration::register()`, with those operations and with permissions of the node:
+/// `MiscDeviceOptions` has none, and without them it is root's only.
+fn register(mode: u16) -> impl PinInit<MiscDeviceRegistration<Open>, Error> {
+    let init = move |slot: *mut MiscDeviceRegistration<Open>| {
+        let slot = slot.cast::<bindings::miscdevice>();
+        let mut misc = MiscDeviceOptions { name: NODE }.into_raw::<Open>();
+
+        misc.mode = mode;
+        misc.fops = &Operations::ALL;
+        // SAFETY: The slot can be written to, and a registration is a transparent wrapper of a
+        // `struct miscdevice`.
+        unsafe { slot.write(misc) };
+        // SAFETY: It was just written. It is pinned, and a registration ends when it is dropped.
+        to_result(unsafe { bindings::misc_register(slot) })
+    };
+
+    // SAFETY: When this succeeds, there is in the slot what `register()` would have put there: a
+    // structure made by `into_raw()` that is registered. Else there is nothing to drop.
+    unsafe { pin_init::pin_init_from_closure(init) }
 }
 
 /// Dropped in this order: the node goes before what its calls need.
@@ -857,7 +951,42 @@ struct Module {
     #[pin]
     misc: MiscDeviceRegistration<Open>,
     lines: Arc<Lines>,
-    _announced: Announced,
+    _farewell: Farewell,
+}
+
+struct Farewell;
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        pr_info!("removed\n");
+    }
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let mode = checked_mode();
+
+        try_pin_init!(Self {
+            lines: mode.and_then(|_| make_lines())?,
+            misc <- register(mode?),
+            _farewell: {
+                pr_info!("{} lines at /dev/{}\n", VGPIO_LINES, NODE);
+                Farewell
+            },
+        })
+    }
+}
+
+/// A misc device takes mode 0 for "not given".
+fn checked_mode() -> Result<u16> {
+    let mode = module_parameters::mode.value();
+
+    if mode != 0 && mode & !0o666 == 0 {
+        return Ok(mode as u16);
+    }
+    let octal = if mode == 0 { "" } else { "0" };
+    pr_err!("mode {octal}{mode:o}: expected read and write permissions, 02 to 0666\n");
+    Err(EINVAL)
 }
 
 #[cfg(not(vgpio_queue))]
@@ -879,16 +1008,4 @@ fn make_lines() -> Result<Arc<Lines>> {
         return Err(EINVAL);
     }
     Arc::pin_init(Lines::new(ring as usize), GFP_KERNEL)
-}
-
-impl kernel::InPlaceModule for Module {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            lines: make_lines()?,
-            misc <- MiscDeviceRegistration::register(MiscDeviceOptions {
-                name: LocalModule::NAME,
-            }),
-            _announced: Announced::new(),
-        })
-    }
 }

@@ -7,6 +7,12 @@ module! {
     authors: ["The cdevlab authors"],
     description: "Virtual GPIO lines",
     license: "GPL",
+    params: {
+        mode: u32 {
+            default: crate::vgpio_uapi::VGPIO_MODE_DEFAULT,
+            description: "Permissions of the node, octal with a leading 0 (default 0666)",
+        },
+    },
 }
 
 include!("vgpio_rust.rs");

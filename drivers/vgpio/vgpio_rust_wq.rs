@@ -8,6 +8,10 @@ module! {
     description: "Virtual GPIO lines",
     license: "GPL",
     params: {
+        mode: u32 {
+            default: crate::vgpio_uapi::VGPIO_MODE_DEFAULT,
+            description: "Permissions of the node, octal with a leading 0 (default 0666)",
+        },
         ring: u32 {
             default: crate::vgpio_uapi::VGPIO_RING_DEFAULT,
             description: "Events kept for readers, a power of two from 16 to 4096 (default 256)",
