@@ -58,6 +58,8 @@ static void conf_line(const char *key, const char *value)
 		conf.merges_events = !strcmp(value, "yes");
 	else if (!strncmp(key, "arg.", 4) && conf.n_args < CONF_MAX)
 		conf.args[conf.n_args++] = conf_arg(strdup(key + 4), value);
+	else if (!strcmp(key, "absent") && conf.n_absents < CONF_MAX)
+		conf.absents[conf.n_absents++] = strdup(value);
 	else if (!strncmp(key, "ioctl.", 6))
 		conf_ioctl(strdup(key + 6), strtoul(value, NULL, 0));
 	else if (!strcmp(key, "param")) {
@@ -153,6 +155,16 @@ const struct conf_arg *conf_arg_of(const struct uapi_ioctl *call)
 		if (conf.args[i] && !strcmp(conf.args[i]->name, call->name))
 			return conf.args[i];
 	return NULL;
+}
+
+bool conf_absent(const struct uapi_ioctl *call)
+{
+	unsigned int i;
+
+	for (i = 0; i < conf.n_absents; i++)
+		if (conf.absents[i] && !strcmp(conf.absents[i], call->name))
+			return true;
+	return false;
 }
 
 bool conf_vfs_ioctl(unsigned int type, unsigned int nr)

@@ -31,6 +31,8 @@ struct conf {
 	char params[1024];
 	struct conf_arg *args[CONF_MAX];
 	unsigned int n_args;
+	const char *absents[CONF_MAX]; /* ioctls of the header that this module is without */
+	unsigned int n_absents;
 	struct uapi_ioctl ioctls[256];
 	unsigned int n_ioctls;
 };
@@ -40,6 +42,8 @@ extern struct conf conf;
 void conf_find(const char *path);
 /* The declared valid argument of a known ioctl, or NULL. */
 const struct conf_arg *conf_arg_of(const struct uapi_ioctl *call);
+/* Whether the module is declared to be without it. */
+bool conf_absent(const struct uapi_ioctl *call);
 #define CONF_EVENT_TEXT	 1024
 #define CONF_EVENT_WORDS 32
 /* The words of the event command for a node; they lie in @text. conf.event must be there. */

@@ -196,6 +196,12 @@ static void add_conf(struct boot *b, const struct driver *d, const struct module
 		buf_printf(&conf, "param=%s\n", d->params);
 	for (size_t i = 0; i < d->args.n; i++)
 		buf_printf(&conf, "arg.%s\n", d->args.v[i]);
+	for (size_t i = 0; i < d->absents.n; i++) {
+		const size_t n = strlen(m->name);
+
+		if (str_starts(d->absents.v[i], m->name) && d->absents.v[i][n] == '=')
+			buf_printf(&conf, "absent%s\n", d->absents.v[i] + n);
+	}
 	if (conf.n)
 		initramfs_data(b->fs, path, 0644, conf.s, conf.n);
 	buf_free(&conf);

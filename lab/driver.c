@@ -19,9 +19,8 @@ static bool is_dir(const char *path)
 
 bool driver_skip_name(const char *name)
 {
-	static const char *const ends[] = {
-		".o", ".ko", ".mod", ".mod.c", ".cmd", ".a", ".d", "~", "_uapi.rs"
-	};
+	static const char *const ends[] = { ".o", ".ko", ".mod", ".mod.c",  ".cmd",
+					    ".a", ".d",	 "~",	 "_uapi.rs" };
 
 	if (name[0] == '.')
 		return true;
@@ -163,6 +162,10 @@ static int on_ini(void *ctx, const char *section, const char *key, const char *v
 			st->problem ?: xasprintf("%s is not a string of hexadecimal bytes", key);
 		return 0;
 	}
+	if (!strcmp(section, "uapi") && str_starts(key, "absent.")) {
+		strv_addf(&d->absents, "%s=%s", key + 7, value);
+		return 1;
+	}
 	st->problem = st->problem ?: xasprintf("unknown key %s in section [%s]", key, section);
 	return 0;
 }
@@ -204,6 +207,13 @@ static enum lab_exit find_ioctls(struct driver *d)
 			return lab_fail(LAB_USAGE, "correct header = in its driver.ini",
 					"%s names a header that is not there: %s", d->name, path);
 		scan_header(path, &d->ioctls);
+	}
+	for (size_t i = 0; i < d->absents.n; i++) {
+		const char *macro = strchr(d->absents.v[i], '=') + 1;
+
+		if (!strv_has(&d->ioctls, macro))
+			return lab_fail(LAB_USAGE, "correct absent. in its driver.ini",
+					"%s has no ioctl %s in its header", d->name, macro);
 	}
 	if (d->has_ini)
 		return LAB_OK;
@@ -282,6 +292,7 @@ void driver_free(struct driver *d)
 	strv_free(&d->headers);
 	strv_free(&d->ioctls);
 	strv_free(&d->args);
+	strv_free(&d->absents);
 	strv_free(&d->walls);
 	published_free(&d->published);
 	goals_free(d->goals, d->n_goals);

@@ -14,6 +14,7 @@
  *	[uapi]
  *	header = vgpio.h		; its _IO* macros are the known ioctls
  *	arg.VGPIO_SET = 0000000001000000	; a valid argument where zeros are none
+ *	absent.vgpio_rust = VGPIO_GET	; this module of the room is without that ioctl; may be repeated
  *	[module]
  *	params = mode=0600		; at load
  *	[bench]
@@ -36,6 +37,7 @@ struct driver {
 	struct strv headers;			    /* UAPI headers, relative to dir */
 	struct strv ioctls;			    /* names of their _IO* macros */
 	struct strv args;			    /* NAME=hexbytes */
+	struct strv absents;			    /* MODULE=NAME */
 	struct strv walls;			    /* command lines */
 	struct published published;
 	struct goal *goals;

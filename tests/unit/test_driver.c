@@ -61,11 +61,13 @@ static void driver_ini_is_read(void **state)
 	put("Makefile", "obj-m := x.o\n");
 	put("u.h", "#define U_NOP _IO('u', 0)\n");
 	put("driver.ini", "[driver]\nsummary = Nothing\n[node]\npath = /dev/%m\nmode = 0600\n"
-			  "event = poke %n\n[uapi]\nheader = u.h\narg.U_NOP = 01 02ff\n");
+			  "event = poke %n\n[uapi]\nheader = u.h\narg.U_NOP = 01 02ff\n"
+			  "absent.x_rust = U_NOP\n");
 	assert_int_equal(driver_open(room, &d), LAB_OK);
 	assert_string_equal(d.node, "/dev/%m");
 	assert_string_equal(d.event, "poke %n");
 	assert_string_equal(d.args.v[0], "U_NOP=0102ff");
+	assert_string_equal(d.absents.v[0], "x_rust=U_NOP");
 	assert_int_equal(d.ioctls.n, 1);
 	driver_free(&d);
 }
@@ -129,9 +131,13 @@ static void a_mistake_in_published_json_or_goals_json_is_a_usage_error(void **st
 
 static void a_mistake_in_driver_ini_is_a_usage_error(void **state)
 {
-	static const char *const wrong[] = { "[driver]\nsumary = x\n",	    "[node\n",
-					     "[uapi]\narg.X = zz\n",	    "[bench]\nwall =\n",
-					     "[uapi]\nheader = absent.h\n", "just words\n" };
+	static const char *const wrong[] = { "[driver]\nsumary = x\n",
+					     "[node\n",
+					     "[uapi]\narg.X = zz\n",
+					     "[bench]\nwall =\n",
+					     "[uapi]\nheader = absent.h\n",
+					     "[uapi]\nabsent.x = X_NOP\n",
+					     "just words\n" };
 	struct driver d;
 
 	(void)state;
