@@ -16,7 +16,7 @@
 #include "foxes.h"
 #include "harness.h"
 
-#define MODULE	   "foxes"
+#define MODULE	   (*test_module() ? test_module() : "foxes")
 #define BUFFER_MAX 4096
 
 /* One page, whole and at its beginning: the same for both devices. */
