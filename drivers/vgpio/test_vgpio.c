@@ -505,13 +505,29 @@ TEST(read_returns_whole_records_only)
 TEST(a_read_that_may_not_block_is_EAGAIN_without_an_event)
 {
 	struct vgpio_event event;
-	struct iovec iov = { .iov_base = &event, .iov_len = sizeof(event) };
 	int fd;
 
 	need_queue();
 	fd = open_node(O_RDWR | O_NONBLOCK);
 	EXPECT_ERR(read(fd, &event, sizeof(event)), EAGAIN);
+	/* The file's flags as they are now, not as they were at open. */
 	fd = open_node(O_RDWR);
+	SAFE(fcntl(fd, F_SETFL, O_NONBLOCK));
+	EXPECT_ERR(read(fd, &event, sizeof(event)), EAGAIN);
+	toggle(fd, 0, 1);
+	EXPECT_EQ(read(fd, &event, sizeof(event)), EVENT_SIZE);
+}
+
+TEST(a_call_with_RWF_NOWAIT_is_EAGAIN_without_an_event)
+{
+	struct vgpio_event event;
+	struct iovec iov = { .iov_base = &event, .iov_len = sizeof(event) };
+	int fd;
+
+	need_queue();
+	fd = open_node(O_RDWR);
+	if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP)
+		SKIP("RWF_NOWAIT is not offered");
 	EXPECT_ERR(preadv2(fd, &iov, 1, -1, RWF_NOWAIT), EAGAIN);
 	toggle(fd, 0, 1);
 	EXPECT_EQ(preadv2(fd, &iov, 1, -1, RWF_NOWAIT), EVENT_SIZE);

@@ -196,7 +196,7 @@ mod lines {
 
             #[cfg(vgpio_queue)]
             if state.events.count(line, value) {
-                drop(state);
+                // With the lock: nobody else wakes them up, so nothing may come in between.
                 self.changed.notify_all();
             }
         }
@@ -504,10 +504,10 @@ mod lines {
             if !self.awaited.load(Relaxed) {
                 return;
             }
-            // Not the other way round: whoever is not in the queue yet will say so after this.
+            // A reader that looked before the record is in the queue when it lets the lock go. With
+            // the lock, for nobody else wakes them up: nothing may come in between.
+            let _bed = self.bed.lock();
             self.awaited.store(false, Relaxed);
-            // A reader that looked before the record is in the queue when it lets the lock go.
-            drop(self.bed.lock());
             self.recorded.notify_all();
         }
 
@@ -528,21 +528,37 @@ mod lines {
         }
 
         pub(crate) fn set(&self, line: Line, value: bool) {
-            // Readers take events in order, and a setter that lost the CPU between the change and
-            // its record would hold them up while others fill the ring. There is no abstraction
-            // for preemption alone, and what there is costs: only when somebody listens.
-            let undisturbed = self.is_heard().then(local_interrupt_disable);
-            let Some(changed) = self.change(line, value) else {
-                return;
-            };
-
-            // A cmpxchg that succeeds is a full barrier; it pairs with the one in listen(). Who is
-            // not seen here finds this change in the sequence that it starts from.
             if self.is_heard() {
+                return self.set_heard(line, value);
+            }
+            if let Some(changed) = self.change(line, value) {
+                // A cmpxchg that succeeds is a full barrier; it pairs with the one in listen().
+                // Who is not seen here finds this change in the sequence that it starts from.
+                if self.is_heard() {
+                    self.publish(changed, line, value);
+                }
+            }
+        }
+
+        /// Readers take events in order, and a setter that lost the CPU between the change and its
+        /// record would hold them up while others fill the ring. There is no abstraction for
+        /// preemption alone, and what there is costs more: only when somebody listens.
+        #[inline(never)]
+        fn set_heard(&self, line: Line, value: bool) {
+            let undisturbed = local_interrupt_disable();
+
+            if let Some(changed) = self.change(line, value) {
                 self.events.record(changed >> SEQUENCE_SHIFT, line, value);
                 drop(undisturbed);
                 self.events.announce();
             }
+        }
+
+        /// The rare case: they began to listen while the change was made.
+        #[cold]
+        fn publish(&self, changed: u64, line: Line, value: bool) {
+            self.events.record(changed >> SEQUENCE_SHIFT, line, value);
+            self.events.announce();
         }
 
         fn is_heard(&self) -> bool {
@@ -721,13 +737,10 @@ impl Open {
 
         let arg = read_line(arg)?;
         let line = Line::try_from(&arg)?;
-        let value = match arg.value {
-            0 => false,
-            1 => true,
-            _ => return Err(EINVAL),
-        };
-
-        self.lines.set(line, value);
+        if arg.value > 1 {
+            return Err(EINVAL);
+        }
+        self.lines.set(line, arg.value != 0);
         Ok(())
     }
 
