@@ -22,6 +22,10 @@ enum {
 	OPT_CLOCK,
 	OPT_FOR,
 	OPT_SEED,
+	OPT_RUST,
+	OPT_ASM,
+	OPT_FUNCTION,
+	OPT_NO_TEST,
 };
 
 static const struct {
@@ -41,11 +45,15 @@ static const struct {
 	{ { "only", required_argument, NULL, OPT_ONLY }, ARG_ONLY },
 	{ { "save-budget", required_argument, NULL, OPT_SAVE_BUDGET }, ARG_BUDGET },
 	{ { "check-budget", required_argument, NULL, OPT_CHECK_BUDGET }, ARG_BUDGET },
-	{ { "no-split", no_argument, NULL, OPT_NO_SPLIT }, ARG_BUDGET },
+	{ { "no-split", no_argument, NULL, OPT_NO_SPLIT }, ARG_BUDGET | ARG_COMPARE },
 	{ { "clock", required_argument, NULL, OPT_CLOCK }, ARG_BUDGET },
 	{ { "only", required_argument, NULL, OPT_GROUP }, ARG_GROUP },
 	{ { "for", required_argument, NULL, OPT_FOR }, ARG_STRESS },
 	{ { "seed", required_argument, NULL, OPT_SEED }, ARG_STRESS },
+	{ { "rust", no_argument, NULL, OPT_RUST }, ARG_RUST },
+	{ { "asm", no_argument, NULL, OPT_ASM }, ARG_COMPARE },
+	{ { "function", required_argument, NULL, OPT_FUNCTION }, ARG_COMPARE },
+	{ { "no-test", no_argument, NULL, OPT_NO_TEST }, ARG_COMPARE },
 };
 
 static int read_timeout(const char *s)
@@ -109,6 +117,9 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			fputs("\ncommon options:\n"
 			      "  -k, --kernel KERNEL  debian:SUITE[/ARCH], dir:PATH, host or all; may be repeated\n",
 			      stdout);
+			if (options & ARG_RUST)
+				puts("      --rust           with the twins in Rust; modules are built by the kernel's own\n"
+				     "                       toolchain. Its default: debian:trixie-backports");
 			if (options & ARG_OUTPUT)
 				puts("  -o, --output DIR     where results and kernel logs go");
 			fputs("      --dry-run        print the commands that would boot the guests, boot none\n"
@@ -168,6 +179,18 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 		case OPT_SEED:
 			ret = read_seed(optarg, &a->seed);
 			a->has_seed = true;
+			break;
+		case OPT_RUST:
+			lab_options.rust = true;
+			break;
+		case OPT_ASM:
+			a->assembly = true;
+			break;
+		case OPT_FUNCTION:
+			a->function = optarg;
+			break;
+		case OPT_NO_TEST:
+			a->no_test = true;
 			break;
 		case OPT_GROUP:
 			a->group = optarg;

@@ -10,6 +10,7 @@
 
 #include "elf.h"
 #include "proc.h"
+#include "rust.h"
 
 /* A change of what this file does must not find old results. */
 #define BUILD_RECIPE "2"
@@ -39,6 +40,7 @@ static char *first_line_of(const char *program, const char *option)
  */
 struct build_dir {
 	char *tmp, *shown_as;
+	bool in_root; /* the directory is RUST_BUILD_DIR now */
 	struct buf messages;
 	bool failed;
 };
@@ -51,7 +53,8 @@ static void on_message(void *ctx, const char *line, bool is_err)
 	/* make's own chatter; a missing vmlinux is normal for a kernel that is not a full build */
 	if (!is_err || strstr(line, "Skipping BTF generation"))
 		return;
-	text = str_replace(line, bd->tmp, bd->shown_as);
+	text = bd->in_root ? rust_shown(line, bd->shown_as) :
+			     str_replace(line, bd->tmp, bd->shown_as);
 	buf_puts(&bd->messages, text);
 	buf_puts(&bd->messages, "\n");
 }
@@ -258,25 +261,43 @@ struct room_ctx {
 	char *cc, *strip;
 };
 
+/* With k->rust in the kernel's own toolchain, else by what this machine has. */
+static void make_command(const struct build_dir *bd, const struct kernel *k, struct strv *argv)
+{
+	const char *dir = k->rust ? RUST_BUILD_DIR : bd->tmp;
+
+	if (k->rust)
+		rust_command(k->rust, bd->tmp, argv);
+	strv_add(argv, "make");
+	strv_addf(argv, "-j%ld", sysconf(_SC_NPROCESSORS_ONLN));
+	strv_add(argv, "-C");
+	strv_add(argv, k->rust ? RUST_KERNEL_DIR : k->kdir);
+	strv_addf(argv, "M=%s", dir);
+	strv_addf(argv, "CC=%s", k->rust ? k->rust_cc : k->cc);
+	for (size_t i = 0; i < k->make_args.n; i++)
+		strv_add(argv, k->make_args.v[i]);
+	strv_add(argv, "W=1");
+	/* the same source gives the same object wherever it lies; traces name files relative to the room */
+	strv_addf(argv, "KCFLAGS=-ffile-prefix-map=%s/=", dir);
+	if (k->rust) {
+		strv_addf(argv, "KRUSTFLAGS=--remap-path-prefix=%s/=", dir);
+		strv_add(argv, "RUST=m");
+	}
+	strv_add(argv, "modules");
+}
+
 static enum lab_exit make_modules(struct build_dir *bd, struct room_ctx *ctx)
 {
 	struct strv argv = {}, kos = {};
 	enum lab_exit ret;
 
-	strv_add(&argv, "make");
-	strv_addf(&argv, "-j%ld", sysconf(_SC_NPROCESSORS_ONLN));
-	strv_add(&argv, "-C");
-	strv_add(&argv, ctx->k->kdir);
-	strv_addf(&argv, "M=%s", bd->tmp);
-	strv_addf(&argv, "CC=%s", ctx->k->cc);
-	for (size_t i = 0; i < ctx->k->make_args.n; i++)
-		strv_add(&argv, ctx->k->make_args.v[i]);
-	strv_add(&argv, "W=1");
-	/* the same source gives the same object wherever it lies; traces name files relative to the room */
-	strv_addf(&argv, "KCFLAGS=-ffile-prefix-map=%s/=", bd->tmp);
-	strv_add(&argv, "modules");
+	make_command(bd, ctx->k, &argv);
+	bd->in_root = ctx->k->rust;
 	ret = run_tool(bd, argv.v);
+	bd->in_root = false;
 	strv_free(&argv);
+	if (ret == LAB_FAILED && ctx->k->rust && !rust_is_whole(ctx->k->rust))
+		ret = LAB_CANNOT;
 	if (ret)
 		return ret;
 	find_files(bd->tmp, "", ".ko", 0, &kos);
@@ -510,7 +531,7 @@ enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struc
 	guest_cc = target_tool(k->arch, "gcc");
 	ctx.cc = guest_cc;
 	ctx.strip = target_tool(k->arch, "strip");
-	b->compiler = first_line_of(k->cc, "--version");
+	b->compiler = k->rust ? xstrdup(k->rust_version) : first_line_of(k->cc, "--version");
 	if (!b->compiler) {
 		ret = lab_fail(LAB_CANNOT, "apt install gcc", "the compiler %s does not run",
 			       k->cc);
@@ -519,6 +540,7 @@ enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struc
 	h = hash_new();
 	hash_puts(h, BUILD_RECIPE);
 	hash_puts(h, k->id);
+	hash_puts(h, k->rust_id);
 	hash_puts(h, b->compiler);
 	hash_puts(h, tools.id);
 	hash_puts(h, d->name);

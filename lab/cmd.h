@@ -9,6 +9,7 @@
 int cmd_run(int argc, char **argv);
 int cmd_test(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 int cmd_stress(int argc, char **argv);
 int cmd_shell(int argc, char **argv);
 int cmd_kernel(int argc, char **argv);
@@ -30,6 +31,8 @@ struct args {
 	int stress_s;	   /* stress: how long */
 	unsigned long long seed;
 	bool has_seed;
+	bool assembly, no_test; /* compare */
+	const char *function;	/* compare --asm: only that one */
 };
 
 /* Options beside the common ones (-h -v -k --dry-run --timeout --yes). */
@@ -40,8 +43,10 @@ enum args_option {
 	ARG_ONLY = 8,
 	ARG_BUDGET = 16,
 	ARG_GROUP = 32,
-	ARG_OUTPUT = 64,  /* -o */
-	ARG_STRESS = 128, /* --for, --seed */
+	ARG_OUTPUT = 64,   /* -o */
+	ARG_STRESS = 128,  /* --for, --seed */
+	ARG_RUST = 256,	   /* --rust */
+	ARG_COMPARE = 512, /* --asm, --function, --no-test */
 };
 
 /**

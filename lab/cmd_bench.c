@@ -43,7 +43,7 @@ int cmd_bench(int argc, char **argv)
 	struct bench b = { .run = &t };
 	enum lab_exit ret;
 	struct args a;
-	int r = args_parse(argc, argv, ARG_JSON_FLAG | ARG_BUDGET, help, &a);
+	int r = args_parse(argc, argv, ARG_JSON_FLAG | ARG_BUDGET | ARG_RUST, help, &a);
 
 	if (r)
 		return r < 0 ? LAB_OK : r;

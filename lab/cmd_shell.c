@@ -36,7 +36,7 @@ int cmd_shell(int argc, char **argv)
 	const char *busybox = NULL;
 	enum lab_exit ret;
 	struct args a;
-	int r = args_parse(argc, argv, 0, help, &a);
+	int r = args_parse(argc, argv, ARG_RUST, help, &a);
 
 	if (r)
 		return r < 0 ? LAB_OK : r;

@@ -74,7 +74,8 @@ int cmd_stress(int argc, char **argv)
 	struct test_run t = {};
 	enum lab_exit ret;
 	struct args a;
-	int r = args_parse(argc, argv, ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_STRESS,
+	int r = args_parse(argc, argv,
+			   ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_STRESS | ARG_RUST,
 			   help, &a);
 
 	if (r)

@@ -34,7 +34,8 @@ int cmd_test(int argc, char **argv)
 	struct test_run t = {};
 	enum lab_exit ret;
 	struct args a;
-	int r = args_parse(argc, argv, ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY, help, &a);
+	int r = args_parse(argc, argv, ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_RUST,
+			   help, &a);
 
 	if (r)
 		return r < 0 ? LAB_OK : r;

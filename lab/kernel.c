@@ -7,6 +7,10 @@
 #include <string.h>
 
 #include "kernel_internal.h"
+#include "rust.h"
+
+/* The newest stock kernel that a released Debian's compiler has built with Rust in it. */
+#define RUST_SUITE "trixie-backports"
 
 static const struct kernel_source *const sources[] = {
 	&kernel_source_debian,
@@ -57,7 +61,12 @@ char *kernel_default_from(const char *os_release)
 
 char *kernel_default_name(void)
 {
-	return kernel_default_from("/etc/os-release");
+	const struct arch *arch;
+
+	if (!lab_options.rust)
+		return kernel_default_from("/etc/os-release");
+	arch = arch_host();
+	return arch ? xasprintf("debian:" RUST_SUITE "/%s", arch->name) : NULL;
 }
 
 static enum lab_exit unknown_source(const char *spec)
@@ -98,6 +107,8 @@ enum lab_exit kernel_get(const char *spec, bool update, struct kernel *k)
 		if (strncmp(spec, s->prefix, n) || (s->prefix[n - 1] != ':' && spec[n]))
 			continue;
 		ret = s->get(spec + n, update, k);
+		if (!ret && lab_options.rust)
+			ret = rust_get(k);
 		if (ret)
 			kernel_free(k);
 		return ret;
@@ -234,6 +245,9 @@ void kernel_free(struct kernel *k)
 	free(k->cc);
 	free(k->system_map);
 	free(k->busybox);
+	free(k->rust);
+	free(k->rust_cc);
+	free(k->rust_version);
 	strv_free(&k->make_args);
 	*k = (struct kernel){};
 }

@@ -29,6 +29,11 @@ struct kernel {
 	struct strv make_args; /* further arguments of make: ARCH=, CROSS_COMPILE= */
 	char id[HASH_HEX]; /* of all that determines a build for it: package hashes, or the tree's files */
 	char config_sha256[HASH_HEX];
+	/* with lab_options.rust, else NULL: the toolchain that the kernel was built by (rust.h) */
+	char *rust;	    /* its root directory, with the prepared headers in kernel/ */
+	char *rust_cc;	    /* its C compiler, as it is named there */
+	char *rust_version; /* what its compilers say they are */
+	char rust_id[HASH_HEX];
 };
 
 /**

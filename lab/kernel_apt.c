@@ -359,6 +359,7 @@ static void conf_text(struct buf *b, const char *dir, const struct suite *suite,
 		    "Acquire::Languages \"none\";\n"
 		    "Acquire::GzipIndexes \"true\";\n"
 		    "Acquire::Retries \"2\";\n"
+		    "Acquire::ForceHash \"SHA256\";\n"
 		    "Acquire::Check-Valid-Until \"false\";\n" /* a mirror may lag */
 		    "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n"
 		    "Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled \"false\";\n"
@@ -950,5 +951,66 @@ enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, cons
 	}
 	free(r.v);
 	free(r.needs_libc);
+	return ret;
+}
+
+/* NAME_VERSION_ARCH.deb; apt writes a colon as %3a. */
+static void name_deb(struct deb *d)
+{
+	size_t name = strcspn(d->file, "_");
+	const char *rest = d->file[name] ? d->file + name + 1 : "";
+	_cleanup_free_ char *version = xstrndup(rest, strcspn(rest, "_"));
+
+	d->package = xstrndup(d->file, name);
+	d->version = str_replace(version, "%3a", ":");
+}
+
+/* The suite's own packages come first: one of backports is only taken where its version is asked for. */
+static int no_default_release(const struct apt_root *root)
+{
+	struct buf b = {};
+	int err = file_read(root->conf, &b);
+
+	buf_puts(&b, "APT::Default-Release \"\";\n");
+	if (!err)
+		err = file_write(root->conf, b.s, b.n);
+	buf_free(&b);
+	return err;
+}
+
+enum lab_exit apt_resolve_install(struct apt_root *root, const struct suite *suite,
+				  const struct strv *specs, struct deb_set *set, char **why)
+{
+	struct strv args = {}, lines = {};
+	enum lab_exit ret = apt_update(root, suite);
+	struct proc p = {};
+	int err = no_default_release(root);
+
+	*why = NULL;
+	if (!ret && err)
+		ret = lab_fail(LAB_CANNOT, NULL, "cannot write %s: %s", root->conf, strerror(-err));
+	if (ret)
+		return ret;
+	strv_split(&args, "apt-get install --no-install-recommends --print-uris -qq -y", " ");
+	for (size_t i = 0; i < specs->n; i++)
+		strv_add(&args, specs->v[i]);
+	ret = apt_run(root, &p, &args);
+	if (!ret && p.status) {
+		*why = apt_error(&p);
+		ret = LAB_CANNOT;
+	}
+	strv_split(&lines, p.out.s ?: "", "\n");
+	for (size_t i = 0; i < lines.n && !ret; i++) {
+		struct deb d;
+
+		if (!parse_uri_line(lines.v[i], &d))
+			continue;
+		name_deb(&d);
+		set->v = xrealloc(set->v, set->n + 1, sizeof(*set->v));
+		set->v[set->n++] = d;
+	}
+	strv_free(&lines);
+	strv_free(&args);
+	proc_free(&p);
 	return ret;
 }

@@ -51,7 +51,7 @@ void deb_set_free(struct deb_set *set)
 	*set = (struct deb_set){};
 }
 
-static int json_write(json_t *j, const char *path)
+int json_write(json_t *j, const char *path)
 {
 	_cleanup_free_ char *s = json_dumps(j, JSON_INDENT(1));
 	_cleanup_free_ char *line = xasprintf("%s\n", s ?: "");
@@ -170,15 +170,7 @@ int deb_check(const struct deb *deb, const char *path)
 	return err ? err : strcmp(hex, deb->sha256) ? -EBADMSG : 0;
 }
 
-/* struct place - where a (suite, architecture) is kept, while it is being got */
-struct place {
-	const struct suite *suite;
-	const struct arch *arch;
-	char *name; /* debian:SUITE/ARCH */
-	char *dir, *lock, *lock_json, *next_json, *absent_json, *partial;
-};
-
-static void place_free(struct place *p)
+void place_free(struct place *p)
 {
 	free(p->name);
 	free(p->dir);
@@ -189,20 +181,26 @@ static void place_free(struct place *p)
 	free(p->partial);
 }
 
-static enum lab_exit place_set(struct place *p, const struct suite *suite, const struct arch *arch)
+void place_set(struct place *p, const struct suite *suite, const struct arch *arch, char *name,
+	       char *dir)
 {
-	const char *cache = lab_cache_dir();
-
-	if (!cache)
-		return LAB_CANNOT;
-	*p = (struct place){ .suite = suite, .arch = arch };
-	p->name = xasprintf("debian:%s/%s", suite->name, arch->name);
-	p->dir = xasprintf("%s/kernels/debian-%s-%s", cache, suite->name, arch->name);
+	*p = (struct place){ .suite = suite, .arch = arch, .name = name, .dir = dir };
 	p->lock = xasprintf("%s/lock", p->dir);
 	p->lock_json = xasprintf("%s/lock.json", p->dir);
 	p->next_json = xasprintf("%s/next.json", p->dir);
 	p->absent_json = xasprintf("%s/absent.json", p->dir);
 	p->partial = xasprintf("%s/partial", p->dir);
+}
+
+static enum lab_exit place_set_kernel(struct place *p, const struct suite *suite,
+				      const struct arch *arch)
+{
+	const char *cache = lab_cache_dir();
+
+	if (!cache)
+		return LAB_CANNOT;
+	place_set(p, suite, arch, xasprintf("debian:%s/%s", suite->name, arch->name),
+		  xasprintf("%s/kernels/debian-%s-%s", cache, suite->name, arch->name));
 	return LAB_OK;
 }
 
@@ -211,7 +209,7 @@ static char *place_kernel(const struct place *p, const char *version)
 	return xasprintf("%s/%s", p->dir, version);
 }
 
-static enum lab_exit cannot_write(const char *path, int err)
+enum lab_exit cannot_write(const char *path, int err)
 {
 	return lab_fail(
 		LAB_CANNOT,
@@ -327,7 +325,7 @@ static enum lab_exit complete_use(const struct place *p, json_t *j, struct kerne
  * Directories of the reaper that it did not get to remove; nobody else makes any while the lock is
  * held.
  */
-static void sweep(const struct place *p)
+void place_sweep(const struct place *p)
 {
 	DIR *d = opendir(p->dir);
 	struct dirent *e;
@@ -357,12 +355,13 @@ static long long bytes_missing(const struct place *p, const struct deb_set *set)
 	return n;
 }
 
-/* @set: NULL before it is known */
-static enum lab_exit check_space(const struct place *p, const struct deb_set *set)
+enum lab_exit place_check_space(const struct place *p, const struct deb_set *set, long long need)
 {
-	long long need = set ? bytes_missing(p, set) + unpack_estimate(set) : USUAL_NEED, there;
+	long long there;
 	struct statvfs v;
 
+	if (set)
+		need += bytes_missing(p, set);
 	if (statvfs(p->dir, &v))
 		return LAB_OK; /* writing will tell */
 	there = (long long)v.f_bavail * v.f_frsize;
@@ -372,6 +371,12 @@ static enum lab_exit check_space(const struct place *p, const struct deb_set *se
 			"free some space, or set CDEVLAB_CACHE to a directory on another disk",
 			"not enough space in %s for %s: %lld MB needed, %lld MB free", p->dir,
 			p->name, (need + 999999) / 1000000, there / 1000000);
+}
+
+/* @set: NULL before it is known */
+static enum lab_exit check_space(const struct place *p, const struct deb_set *set)
+{
+	return place_check_space(p, set, set ? unpack_estimate(set) : USUAL_NEED);
 }
 
 /* Shows how far a download is, from the files as they grow. */
@@ -483,12 +488,12 @@ static bool is_wrong(const struct proc *p)
 }
 
 /**
- * download() - until all files of the set are there and are what they should be
+ * place_download() - until all files of the set are there and are what they should be
  * @planned: the set is an old one: *stale (the archive does not have its files, or has others under
  * their names) is not the end then, and it is the caller who says so
  */
-static enum lab_exit download(const struct place *p, struct apt_root *root,
-			      const struct deb_set *set, bool planned, bool *stale)
+enum lab_exit place_download(const struct place *p, struct apt_root *root,
+			     const struct deb_set *set, bool planned, bool *stale)
 {
 	enum lab_exit ret = LAB_OK;
 	const struct deb *missing;
@@ -786,7 +791,7 @@ static enum lab_exit fetch_locked(const struct place *p, bool update)
 		if (!ret)
 			ret = check_space(p, &set);
 		if (!ret)
-			ret = download(p, &root, &set, planned, &stale);
+			ret = place_download(p, &root, &set, planned, &stale);
 		if (!ret)
 			ret = unpack(p, &set, &libs);
 		if (!ret || ret == LAB_INTERRUPTED || !((stale && planned) || libs))
@@ -854,7 +859,7 @@ static enum lab_exit fetch(const struct place *p, bool update)
 		return LAB_OK;
 	}
 	json_decref(j);
-	sweep(p);
+	place_sweep(p);
 	ret = fetch_locked(p, update);
 	return ret;
 }
@@ -889,7 +894,7 @@ static enum lab_exit debian_get(const char *rest, bool update, struct kernel *k)
 	arch = slash ? arch_find(slash + 1) : arch_host();
 	if (!arch)
 		return slash ? LAB_USAGE : LAB_CANNOT;
-	ret = place_set(&p, suite, arch);
+	ret = place_set_kernel(&p, suite, arch);
 	if (ret)
 		return ret;
 	j = update ? NULL : complete_current(&p);
@@ -917,7 +922,7 @@ static enum lab_exit place_of(const char *rest, struct place *p)
 	const struct suite *suite = suite_find(name);
 	const struct arch *arch = arch_find(strchr(rest, '/') + 1);
 
-	return suite && arch ? place_set(p, suite, arch) : LAB_CANNOT;
+	return suite && arch ? place_set_kernel(p, suite, arch) : LAB_CANNOT;
 }
 
 static void debian_all(struct strv *names)
@@ -1023,7 +1028,7 @@ static enum lab_exit debian_list(json_t *rows)
 			enum lab_exit ret;
 			struct place p;
 
-			ret = place_set(&p, suite_at(i), arch_at(a));
+			ret = place_set_kernel(&p, suite_at(i), arch_at(a));
 			if (ret)
 				return ret;
 			json_array_append_new(rows, list_row(&p));

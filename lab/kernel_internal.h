@@ -128,7 +128,40 @@ enum lab_exit apt_resolve(struct apt_root *root, const struct suite *suite, cons
 /* True when this process' C library is older than "2.38". */
 bool libc_older_than(const char *version);
 
+/**
+ * apt_resolve_install() - finds packages and all that they depend on, as for a machine that has none
+ * @specs:	NAME or NAME=VERSION
+ * @why:	where the archive does not have one of them: apt's words, a new string, and no message
+ */
+enum lab_exit apt_resolve_install(struct apt_root *root, const struct suite *suite,
+				  const struct strv *specs, struct deb_set *set, char **why);
+
+/* kernel_debian.c */
+
+/* struct place - where something fetched is kept, while it is being got */
+struct place {
+	const struct suite *suite;
+	const struct arch *arch;
+	char *name; /* for people: debian:SUITE/ARCH */
+	char *dir, *lock, *lock_json, *next_json, *absent_json, *partial;
+};
+/* Takes over name and dir. */
+void place_set(struct place *p, const struct suite *suite, const struct arch *arch, char *name,
+	       char *dir);
+void place_free(struct place *p);
+/* With its lock held: removes what a run that was killed has left. */
+void place_sweep(const struct place *p);
+/* Whether there is room for the files of the set that are missing (NULL: none), and need bytes more. */
+enum lab_exit place_check_space(const struct place *p, const struct deb_set *set, long long need);
+enum lab_exit place_download(const struct place *p, struct apt_root *root,
+			     const struct deb_set *set, bool planned, bool *stale);
+enum lab_exit cannot_write(const char *path, int err);
+int json_write(json_t *j, const char *path);
+
 /* kernel_unpack.c */
+
+/* Unpacks a downloaded package into a root directory, but for paths that drop() names; nothing is run. */
+enum lab_exit unpack_root(const char *file, const char *dir, bool (*drop)(const char *path));
 
 /* What a kernel directory needs at most, in bytes, beyond the downloads. */
 long long unpack_estimate(const struct deb_set *set);

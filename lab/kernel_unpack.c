@@ -299,40 +299,33 @@ static void let_end(struct proc *p)
 	proc_end(p);
 }
 
-enum lab_exit unpack_deb(const struct deb *deb, const char *file, const struct deb_set *set,
-			 const struct arch *arch, const char *dir)
+/* Calls each() for the entries of a package. */
+static enum lab_exit each_entry(const char *file, struct archive *disk,
+				enum lab_exit (*each)(void *ctx, struct archive *in,
+						      struct archive_entry *e,
+						      struct archive *disk),
+				void *ctx)
 {
 	char *argv[] = { "dpkg-deb", "--fsys-tarfile", (char *)file, NULL };
 	struct proc p = { .argv = argv };
-	struct archive *in, *disk;
 	struct archive_entry *e;
+	struct archive *in;
 	enum lab_exit ret = proc_start(&p);
 	int r = ARCHIVE_EOF;
 
 	if (ret)
 		return ret;
 	in = archive_read_new();
-	disk = archive_write_disk_new();
 	archive_read_support_format_tar(in);
-	archive_write_disk_set_options(disk, ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME);
 	if (archive_read_open_fd(in, p.out_fd, 65536) != ARCHIVE_OK)
 		r = ARCHIVE_FATAL;
 	else
 		while (!ret && (r = archive_read_next_header(in, &e)) >= ARCHIVE_WARN &&
-		       r != ARCHIVE_EOF) {
-			_cleanup_free_ char *to = unpack_place(
-				deb->package, archive_entry_pathname(e), set->release, arch);
-			_cleanup_free_ char *path = to ? xasprintf("%s/%s", dir, to) : NULL;
-
-			if (lab_interrupted())
-				ret = LAB_INTERRUPTED;
-			else if (path)
-				ret = unpack_entry(in, e, disk, path);
-		}
+		       r != ARCHIVE_EOF)
+			ret = lab_interrupted() ? LAB_INTERRUPTED : each(ctx, in, e, disk);
 	if (!ret && r != ARCHIVE_EOF)
 		ret = lab_fail(LAB_CANNOT, NULL, "cannot unpack %s: %s", file,
 			       archive_error_string(in));
-	archive_write_free(disk);
 	archive_read_free(in);
 	if (ret)
 		proc_end(&p);
@@ -342,6 +335,81 @@ enum lab_exit unpack_deb(const struct deb *deb, const char *file, const struct d
 		ret = lab_fail(LAB_CANNOT, NULL, "cannot unpack %s: dpkg-deb ended with status %d",
 			       file, p.status);
 	proc_free(&p);
+	return ret;
+}
+
+struct kernel_entries {
+	const struct deb *deb;
+	const struct deb_set *set;
+	const struct arch *arch;
+	const char *dir;
+};
+
+static enum lab_exit kernel_entry(void *arg, struct archive *in, struct archive_entry *e,
+				  struct archive *disk)
+{
+	const struct kernel_entries *ctx = arg;
+	_cleanup_free_ char *to = unpack_place(ctx->deb->package, archive_entry_pathname(e),
+					       ctx->set->release, ctx->arch);
+	_cleanup_free_ char *path = to ? xasprintf("%s/%s", ctx->dir, to) : NULL;
+
+	return path ? unpack_entry(in, e, disk, path) : LAB_OK;
+}
+
+enum lab_exit unpack_deb(const struct deb *deb, const char *file, const struct deb_set *set,
+			 const struct arch *arch, const char *dir)
+{
+	struct kernel_entries ctx = { .deb = deb, .set = set, .arch = arch, .dir = dir };
+	struct archive *disk = archive_write_disk_new();
+	enum lab_exit ret;
+
+	archive_write_disk_set_options(disk, ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME);
+	ret = each_entry(file, disk, kernel_entry, &ctx);
+	archive_write_free(disk);
+	return ret;
+}
+
+struct root_entries {
+	const char *dir;
+	bool (*drop)(const char *path);
+};
+
+static enum lab_exit root_entry(void *arg, struct archive *in, struct archive_entry *e,
+				struct archive *disk)
+{
+	const struct root_entries *ctx = arg;
+	const char *name = archive_entry_pathname(e), *link = archive_entry_hardlink(e);
+	_cleanup_free_ char *path = NULL, *target = NULL;
+	mode_t type = archive_entry_filetype(e);
+
+	name += str_starts(name, "./") ? 2 : 0;
+	/* directories are made with what is in them; devices and the like are of no use there */
+	if ((!link && type != AE_IFREG && type != AE_IFLNK) || ctx->drop(name))
+		return LAB_OK;
+	path = xasprintf("%s/%s", ctx->dir, name);
+	archive_entry_set_pathname(e, path);
+	if (link) {
+		link += str_starts(link, "./") ? 2 : 0;
+		target = xasprintf("%s/%s", ctx->dir, link);
+		archive_entry_set_hardlink(e, target);
+	}
+	/* nothing there acts for another user, and all of it can be removed */
+	archive_entry_set_perm(e, (archive_entry_perm(e) & 0777) | 0600);
+	if (archive_write_header(disk, e) < ARCHIVE_WARN)
+		return write_failed(path, archive_errno(disk));
+	return link ? LAB_OK : copy_data(in, disk, path);
+}
+
+enum lab_exit unpack_root(const char *file, const char *dir, bool (*drop)(const char *path))
+{
+	struct root_entries ctx = { .dir = dir, .drop = drop };
+	struct archive *disk = archive_write_disk_new();
+	enum lab_exit ret;
+
+	archive_write_disk_set_options(disk, ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME |
+						     ARCHIVE_EXTRACT_SECURE_NODOTDOT);
+	ret = each_entry(file, disk, root_entry, &ctx);
+	archive_write_free(disk);
 	return ret;
 }
 

@@ -27,9 +27,10 @@ enum lab_exit {
 
 /* struct lab_options - what all subcommands understand */
 struct lab_options {
-	bool yes;      /* --yes, or CI is set: ask nothing */
-	bool dry_run;  /* --dry-run: print the commands that would boot guests, boot none */
-	int verbose;   /* -v: commands and the kernel log as they come */
+	bool yes;     /* --yes, or CI is set: ask nothing */
+	bool dry_run; /* --dry-run: print the commands that would boot guests, boot none */
+	int verbose;  /* -v: commands and the kernel log as they come */
+	bool rust; /* --rust: modules are built by the kernel's own toolchain, with the twins in Rust */
 	int timeout_s; /* --timeout: deadline of one guest; 0: the default */
 };
 extern struct lab_options lab_options;
