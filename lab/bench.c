@@ -294,6 +294,14 @@ bool bench_op_above(const struct bench *b, const struct bench_op *op, const char
 	return true;
 }
 
+static bool is_of_guest(const struct bench_op *op, const struct bench_guest *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (op->kernel == g->boot.vm.kernel && op->built == g->items[i].built)
+			return true;
+	return false;
+}
+
 /*
  * Columns that are missing are told of: nobody is to think that there was nothing to find. A QEMU that records nothing
  * at all has said so.
@@ -303,8 +311,8 @@ static void check_missing_splits(struct bench *b, struct bench_guest *g)
 	for (size_t i = 0; b->trace && i < b->n; i++) {
 		const struct bench_op *op = &b->ops[i];
 
-		if (op->kernel != g->boot.vm.kernel || op->built != g->items[0].built ||
-		    op->split || op->spread || json_is_true(json_object_get(op->raw, "untraced")))
+		if (!is_of_guest(op, g) || op->split || op->spread ||
+		    json_is_true(json_object_get(op->raw, "untraced")))
 			continue;
 		ktap_set(ktap_new(b->run->root, "split"), g->n_splits ? KTAP_FAIL : KTAP_SKIP,
 			 "%s%s%s: its addresses were not recorded whole", op->module ?: "",
@@ -320,9 +328,8 @@ static void check_splits(struct bench *b, struct bench_guest *g)
 		double sum = op->user + op->in_module + op->kernel_rest;
 		struct ktap *t;
 
-		if (op->kernel != g->boot.vm.kernel || op->built != g->items[0].built ||
-		    !op->split || op->per_tick > 1 || !strcmp(op->name, FLOOR_EMPTY) ||
-		    lround(sum) == op->instructions)
+		if (!is_of_guest(op, g) || !op->split || op->per_tick > 1 ||
+		    !strcmp(op->name, FLOOR_EMPTY) || lround(sum) == op->instructions)
 			continue;
 		t = ktap_new(b->run->root, "split");
 		ktap_set(t, KTAP_FAIL, "%s%s%s: %ld instructions by the counter, %.0f by the trace",
@@ -421,28 +428,43 @@ static void free_guest(struct bench_guest *g)
 	boot_free(&g->boot);
 }
 
-/* One guest a room and kernel: its builds are compared with each other, so they share a boot. */
-static enum lab_exit fill_guest(struct bench *b, const struct kernel *k, const struct built *built,
+/* What becomes a guest of @n modules; it takes over the label. */
+static enum lab_exit init_guest(struct bench *b, const struct kernel *k, size_t n, char *label,
 				struct bench_guest *g)
 {
-	struct strv modules = {};
 	enum lab_exit ret = boot_init(&g->boot, k);
 
 	g->bench = b;
 	g->boot.vm.exact = true;
 	g->boot.vm.trace = b->trace;
 	g->boot.vm.on_trace = on_trace;
-	g->boot.vm.label = xasprintf("%s on %s (exact clock)", built->driver->name, k->name);
+	g->boot.vm.label = label;
 	if (!g->boot.vm.timeout_s)
-		g->boot.vm.timeout_s = GUEST_S + MODULE_S * built->n;
-	for (size_t m = 0; m < built->n; m++)
-		strv_add(&modules, built->modules[m].name);
-	for (size_t m = 0; m < built->n && !ret; m++)
-		for (size_t p = 0; p < built->benches.n; p++)
-			if (driver_program_fits(built->benches.v[p] + strlen("bench_"),
-						built->modules[m].name, &modules))
-				add_item(g, built, &built->modules[m], built->benches.v[p]);
+		g->boot.vm.timeout_s = GUEST_S + MODULE_S * n;
+	return ret;
+}
+
+static void add_module(struct bench_guest *g, const struct built *built, const struct module *m)
+{
+	struct strv modules = {};
+
+	for (size_t i = 0; i < built->n; i++)
+		strv_add(&modules, built->modules[i].name);
+	for (size_t p = 0; p < built->benches.n; p++)
+		if (driver_program_fits(built->benches.v[p] + strlen("bench_"), m->name, &modules))
+			add_item(g, built, m, built->benches.v[p]);
 	strv_free(&modules);
+}
+
+/* One guest a room and kernel: its builds are compared with each other, so they share a boot. */
+static enum lab_exit fill_guest(struct bench *b, const struct kernel *k, const struct built *built,
+				struct bench_guest *g)
+{
+	char *label = xasprintf("%s on %s (exact clock)", built->driver->name, k->name);
+	enum lab_exit ret = init_guest(b, k, built->n, label, g);
+
+	for (size_t m = 0; m < built->n && !ret; m++)
+		add_module(g, built, &built->modules[m]);
 	return ret;
 }
 
@@ -486,6 +508,50 @@ enum lab_exit bench_boot(struct bench *b)
 		bench_tables_check(b);
 	ktap_settle(t->root);
 	return ret ? ret : n ? LAB_OK : LAB_SKIPPED;
+}
+
+/* What a guest has said, as figures; @ret: how running it went. */
+static enum lab_exit finish_guest(struct bench *b, struct bench_guest *g, enum lab_exit ret)
+{
+	if (!ret && !lab_options.dry_run)
+		ret = read_guest(b, g);
+	subtract(b);
+	check_splits(b, g);
+	if (!ret && !lab_options.dry_run && g->n)
+		check_missing_splits(b, g);
+	ktap_settle(b->run->root);
+	return ret;
+}
+
+enum lab_exit bench_boot_sets(struct bench *b, const struct bench_set *sets, size_t n)
+{
+	struct bench_guest *guests = xcalloc(n, sizeof(*guests));
+	struct boot **boots = xcalloc(n, sizeof(*boots));
+	enum lab_exit ret = LAB_OK;
+	bool any = false;
+
+	for (size_t i = 0; i < n && !ret; i++) {
+		ret = init_guest(&b[i], sets[i].kernel, sets[i].n, xstrdup(sets[i].label),
+				 &guests[i]);
+		for (size_t m = 0; m < sets[i].n && !ret; m++)
+			add_module(&guests[i], sets[i].members[m].built, sets[i].members[m].module);
+		any |= guests[i].n;
+		b[i].exact_ran = guests[i].n;
+		boots[i] = &guests[i].boot;
+	}
+	if (!ret && any) {
+		lab_stage("bench", "%zu guest%s under the exact clock", n, n == 1 ? "" : "s");
+		ret = boot_run(boots, n, 0);
+		lab_stage_done(NULL);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (any && boots[i])
+			ret = finish_guest(&b[i], &guests[i], ret);
+		free_guest(&guests[i]);
+	}
+	free(guests);
+	free(boots);
+	return ret ? ret : any ? LAB_OK : LAB_SKIPPED;
 }
 
 void bench_free(struct bench *b)

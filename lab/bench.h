@@ -59,6 +59,23 @@ struct bench {
 
 /* Boots and measures everything of @run that has a benchmark. LAB_SKIPPED when nothing has one. */
 enum lab_exit bench_boot(struct bench *b);
+
+/* struct bench_set - modules that share a guest, loaded and measured in that order */
+struct bench_set {
+	const struct kernel *kernel;
+	const char *label;
+	struct bench_member {
+		const struct built *built;
+		const struct module *module;
+	} members[2];
+	size_t n;
+};
+/**
+ * bench_boot_sets() - boots and measures a guest for each set, side by side
+ * @b:	one for each set; of b->run only the tree is used, and how its guest ended is written there
+ * Return: LAB_SKIPPED when no module of a set has a benchmark.
+ */
+enum lab_exit bench_boot_sets(struct bench *b, const struct bench_set *sets, size_t n);
 /* Runs the wall commands of all rooms that have some. LAB_SKIPPED when none has. */
 enum lab_exit bench_wall_boot(struct bench *b);
 /* All there is: the exact clock's table, the rooms' tables, the goals. */

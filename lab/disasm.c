@@ -16,6 +16,7 @@
 #include "demangle.h"
 #include "lab.h"
 
+#define NOT_SEEN    -1
 #define STRING_MOST 40 /* characters of a string that are shown */
 
 const struct disasm_function *disasm_find(const struct disasm *d, const char *name)
@@ -291,7 +292,8 @@ static struct disasm_insn *add_insn(struct disasm_function *f, unsigned long off
 				    unsigned int size)
 {
 	f->insns = xrealloc(f->insns, f->n + 1, sizeof(*f->insns));
-	f->insns[f->n] = (struct disasm_insn){ .offset = offset, .size = size, .to = -1 };
+	f->insns[f->n] =
+		(struct disasm_insn){ .offset = offset, .size = size, .depth = NOT_SEEN, .to = -1 };
 	return &f->insns[f->n++];
 }
 
@@ -570,8 +572,6 @@ static struct effect arm64_effect(const struct disasm_insn *first, const struct 
 	return (struct effect){ STACK_UNKNOWN, 0, WHY_DYNAMIC };
 }
 
-#define NOT_SEEN -1
-
 /* struct walk - all ways through a function and its cold part */
 struct walk {
 	const struct disasm *d;
@@ -685,8 +685,9 @@ static void check_unreached(struct walk *w, int part)
 }
 
 static void find_stack(const struct disasm *d, struct disasm_function *f,
-		       const struct disasm_function *cold)
+		       struct disasm_function *cold)
 {
+	struct disasm_function *parts[2] = { f, cold };
 	struct walk w = { .d = d, .parts = { f, cold } };
 
 	for (int p = 0; p < 2 && w.parts[p]; p++) {
@@ -706,6 +707,8 @@ static void find_stack(const struct disasm *d, struct disasm_function *f,
 	}
 	for (int p = 0; p < 2 && w.parts[p]; p++) {
 		check_unreached(&w, p);
+		for (size_t i = 0; i < parts[p]->n; i++)
+			parts[p]->insns[i].depth = w.depth[p][i];
 		free(w.depth[p]);
 		free(w.frame[p]);
 		free(w.by_call[p]);
@@ -717,38 +720,52 @@ static void find_stack(const struct disasm *d, struct disasm_function *f,
 
 /* --- the whole object --- */
 
-static void add_callee(struct disasm_function *f, size_t callee)
+static void add_callee(struct disasm_function *f, size_t callee, long depth)
 {
 	for (size_t i = 0; i < f->n_callees; i++)
-		if (f->callees[i] == callee)
+		if (f->callees[i].function == callee) {
+			if (depth > f->callees[i].depth)
+				f->callees[i].depth = depth;
 			return;
+		}
 	f->callees = xrealloc(f->callees, f->n_callees + 1, sizeof(*f->callees));
-	f->callees[f->n_callees++] = callee;
+	f->callees[f->n_callees++] = (struct disasm_callee){ callee, depth };
+}
+
+/* What a function, or the part of it that lies elsewhere, calls. A jump to another function leaves nothing behind. */
+static void add_callees(struct disasm *d, struct disasm_function *f,
+			const struct disasm_function *part)
+{
+	for (size_t i = 0; part && i < part->n; i++) {
+		const struct disasm_insn *in = &part->insns[i];
+		const struct disasm_function *to =
+			in->kind == DISASM_CALL ? disasm_at(d, in->to_section, in->to) : NULL;
+		bool pushes = is_call(in->mnemonic) && d->image.machine == EM_X86_64;
+
+		if (to && to != f && to != part)
+			add_callee(f, to - d->functions, in->depth + (pushes ? 8 : 0));
+	}
 }
 
 static void count(struct disasm *d, struct disasm_function *f)
 {
 	for (size_t i = 0; i < f->n; i++) {
 		struct disasm_insn *in = &f->insns[i];
-		const struct disasm_function *to;
 
 		classify(d, f, in);
 		f->branches += in->kind == DISASM_BRANCH;
 		f->calls += in->kind == DISASM_CALL;
 		f->returns += in->kind == DISASM_RETURN;
-		to = in->kind == DISASM_CALL ? disasm_at(d, in->to_section, in->to) : NULL;
-		if (to && to != f)
-			add_callee(f, to - d->functions);
 	}
 	f->registers = count_registers(d, f);
 }
 
-static const struct disasm_function *cold_part(const struct disasm *d,
-					       const struct disasm_function *f)
+static struct disasm_function *cold_part(const struct disasm *d, const struct disasm_function *f)
 {
 	_cleanup_free_ char *name = xasprintf("%s.cold", f->name);
+	const struct disasm_function *cold = disasm_find(d, name);
 
-	return disasm_find(d, name);
+	return cold ? &d->functions[cold - d->functions] : NULL;
 }
 
 static int open_capstone(unsigned int machine, csh *handle)
@@ -811,9 +828,15 @@ int disasm_open(const char *ko, struct disasm *d)
 	}
 	for (size_t i = 0; i < d->n; i++)
 		count(d, &d->functions[i]);
-	for (size_t i = 0; i < d->n; i++)
-		if (!d->functions[i].cold)
-			find_stack(d, &d->functions[i], cold_part(d, &d->functions[i]));
+	for (size_t i = 0; i < d->n; i++) {
+		struct disasm_function *f = &d->functions[i], *cold = cold_part(d, f);
+
+		if (f->cold)
+			continue;
+		find_stack(d, f, cold);
+		add_callees(d, f, f);
+		add_callees(d, f, cold);
+	}
 	cs_free(buffer, 1);
 	cs_close(&handle);
 	return 0;
@@ -842,21 +865,21 @@ void disasm_free(struct disasm *d)
 static long deepest(const struct disasm *d, size_t i, bool *on_way, struct strv *chain)
 {
 	const struct disasm_function *f = &d->functions[i];
-	long call = d->image.machine == EM_X86_64 ? 8 : 0, below = 0;
+	long most = f->stack;
 	struct strv best = {};
 
 	if (f->stack < 0 || on_way[i]) /* a recursion has no depth */
 		return -1;
 	on_way[i] = true;
-	for (size_t k = 0; k < f->n_callees && below >= 0; k++) {
+	for (size_t k = 0; k < f->n_callees && most >= 0; k++) {
+		const struct disasm_callee *c = &f->callees[k];
 		struct strv way = {};
-		long n = d->functions[f->callees[k]].cold ? 0 :
-							    deepest(d, f->callees[k], on_way, &way);
+		long n = deepest(d, c->function, on_way, &way);
 
-		if (n < 0)
-			below = -1;
-		else if (way.n && n + call > below) {
-			below = n + call;
+		if (n < 0) {
+			most = -1;
+		} else if (c->depth + n > most) {
+			most = c->depth + n;
 			strv_free(&best);
 			best = way;
 			way = (struct strv){};
@@ -868,7 +891,7 @@ static long deepest(const struct disasm *d, size_t i, bool *on_way, struct strv 
 	for (size_t k = 0; k < best.n; k++)
 		strv_add(chain, best.v[k]);
 	strv_free(&best);
-	return below < 0 ? -1 : f->stack + below;
+	return most;
 }
 
 static void reach(const struct disasm *d, size_t i, bool *seen, struct disasm_reach *r)
@@ -883,7 +906,7 @@ static void reach(const struct disasm *d, size_t i, bool *seen, struct disasm_re
 	if (cold)
 		reach(d, cold - d->functions, seen, r);
 	for (size_t k = 0; k < f->n_callees; k++)
-		reach(d, f->callees[k], seen, r);
+		reach(d, f->callees[k].function, seen, r);
 }
 
 void disasm_reach(const struct disasm *d, const struct disasm_function *f, struct disasm_reach *r)

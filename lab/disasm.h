@@ -22,8 +22,9 @@ struct disasm_insn {
 	char *mnemonic, *operands;
 	char *target; /* what a relocation or a jump names, "\"text\"" of a string; or NULL */
 	enum disasm_kind kind;
-	bool jump; /* control does not go on behind it */
-	long to;   /* of a jump within the object: offset in @to_section; -1 */
+	bool jump;  /* control does not go on behind it */
+	long depth; /* of the stack before it; -1: no way to it is known */
+	long to;    /* of a jump within the object: offset in @to_section; -1 */
 	const char *to_section;
 };
 
@@ -38,7 +39,10 @@ struct disasm_function {
 	unsigned int registers; /* general-purpose registers that it names, the stack pointer too */
 	long stack; /* most bytes that it takes, without the return address that amd64's call pushes; -1 */
 	char *stack_why; /* why that is not known, or NULL */
-	size_t *callees; /* functions of the same object */
+	struct disasm_callee {
+		size_t function; /* of the same object: its index */
+		long depth; /* of the stack behind the call, with the return address that it pushes */
+	} * callees;
 	size_t n_callees;
 	bool cold; /* NAME.cold, a part of NAME: its stack is in NAME's */
 };

@@ -17,6 +17,7 @@ static const struct command {
 	{ "run", "[DRIVER|DIR]...", "the main job: build, boot, check, measure, report", cmd_run },
 	{ "test", "[DRIVER|DIR]...", "the verdict: KTAP on standard output", cmd_test },
 	{ "bench", "[DRIVER|DIR]...", "exact instructions per driver operation", cmd_bench },
+	{ "compare", "A B", "two modules, or one on two kernels, beside each other", cmd_compare },
 	{ "stress", "[DRIVER|DIR]...", "32 workers call everything at once, and are killed",
 	  cmd_stress },
 	{ "shell", "DRIVER|DIR", "a guest with the driver loaded, and a prompt", cmd_shell },

@@ -679,7 +679,10 @@ enum lab_exit test_boot(struct test_run *t)
 			struct ktap *node = ktap_child(kernel_node(t, &t->k[k]), t->d[i].name);
 
 			for (size_t m = 0; m < b->n; m++) {
-				if (!only_module(t->only, b->modules[m].name))
+				const char *name = b->modules[m].name;
+
+				if (!only_module(t->only, name) ||
+				    (t->modules && !strv_has(t->modules, name)))
 					continue;
 				items = xrealloc(items, n + 1, sizeof(*items));
 				items[n++] = (struct item){

@@ -12,9 +12,10 @@
 
 /* struct test_run - what to test, and the outcome */
 struct test_run {
-	struct strv drivers;	 /* as on the command line; empty: all of ours */
-	struct strv kernels;	 /* -k; empty: the default */
-	const char *only;	 /* MODULE[/JOB[/CASE]], or NULL */
+	struct strv drivers;	    /* as on the command line; empty: all of ours */
+	struct strv kernels;	    /* -k; empty: the default */
+	const char *only;	    /* MODULE[/JOB[/CASE]], or NULL */
+	const struct strv *modules; /* only these, or NULL */
 	int stress_s;		 /* hammer each module for so long instead of testing it; 0: test */
 	unsigned long long seed; /* of the hammering */
 	const char *
