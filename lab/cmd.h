@@ -15,6 +15,7 @@ int cmd_shell(int argc, char **argv);
 int cmd_kernel(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_new(int argc, char **argv);
+int cmd_report(int argc, char **argv);
 int cmd_thesis(int argc, char **argv);
 
 /* struct args - a command line, read */

@@ -6,6 +6,7 @@
 #include "bench.h"
 #include "cmd.h"
 #include "matrix.h"
+#include "report.h"
 #include "results.h"
 
 #define FAILURES_MOST 5
@@ -133,12 +134,29 @@ static json_t *record(const struct test_run *t, const struct bench *b, char **ar
 		if (t->built[i].n)
 			json_array_append_new(inputs, results_inputs(&t->k[i / t->n_drivers],
 								     &t->built[i]));
-	j = json_pack("{s:s, s:s, s:f, s:i, s:s?, s:o, s:o, s:o, s:o}", "command", command, "ended",
-		      now, "seconds", seconds, "exit", (int)test_exit(t), "accel", t->accel,
-		      "inputs", inputs, "tests", ktap_json(t->root), "matrix", matrix_json(m),
-		      "bench", bench_json(b));
+	j = json_pack("{s:s, s:s, s:f, s:i, s:s?, s:o, s:o, s:o, s:o, s:o}", "command", command,
+		      "ended", now, "seconds", seconds, "exit", (int)test_exit(t), "accel",
+		      t->accel, "tree", results_tree(), "inputs", inputs, "tests",
+		      ktap_json(t->root), "matrix", matrix_json(m), "bench", bench_json(b));
 	matrix_free(m);
 	return j;
+}
+
+/* The record is shown by the name that it gets with its directory. */
+static enum lab_exit write_report(struct results *r)
+{
+	_cleanup_free_ char *json = xasprintf("%s/record.json", r->tmp);
+	_cleanup_free_ char *shown = xasprintf("%s/record.json", r->dir);
+	json_t *o = json_load_file(json, 0, NULL);
+	struct store s = {};
+	enum lab_exit ret;
+
+	if (!o)
+		return lab_fail(LAB_CANNOT, NULL, "cannot read %s again", json);
+	store_add(&s, shown, o);
+	ret = report_write(&s, r->tmp);
+	store_free(&s);
+	return ret ? ret : results_commit(r);
 }
 
 static enum lab_exit write_results(struct results *r, const struct test_run *t,
@@ -167,7 +185,7 @@ static enum lab_exit write_results(struct results *r, const struct test_run *t,
 			ret = lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
 				       "cannot write %s", texts[i].path);
 	}
-	return ret ? ret : results_commit(r);
+	return ret ? ret : write_report(r);
 }
 
 int cmd_run(int argc, char **argv)
@@ -207,7 +225,8 @@ int cmd_run(int argc, char **argv)
 		ret = write_results(&r, &t, &b, argv, now_s() - start);
 		if (!ret) {
 			print_summary(stdout, &t, &b);
-			printf("results: %s (%.0f s)\n", r.dir, now_s() - start);
+			printf("results: %s (%.0f s)\nreport: %s/report.html\n", r.dir,
+			       now_s() - start, r.dir);
 			ret = test_exit(&t);
 		}
 	}

@@ -23,6 +23,8 @@ static const struct command {
 	{ "shell", "DRIVER|DIR", "a guest with the driver loaded, and a prompt", cmd_shell },
 	{ "kernel", "list|fetch", "kernels to build for and to boot", cmd_kernel },
 	{ "new", "NAME", "a room for a driver of your own, to begin with", cmd_new },
+	{ "report", "[RUN]...", "one HTML file and CSV of what is stored; runs nothing",
+	  cmd_report },
 	{ "thesis", "", "the published comparison of C and Rust, recomputed", cmd_thesis },
 	{ "check", "", "the project's own tests, all of them", cmd_check },
 };

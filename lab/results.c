@@ -8,8 +8,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "compare.h"
 #include "elf.h"
 #include "proc.h"
+#include "report.h"
 #include "vm.h"
 
 static enum lab_exit write_text(const char *path, const char *text, size_t n)
@@ -111,10 +113,72 @@ void results_abandon(struct results *r)
 	*r = (struct results){};
 }
 
+#define LINES_MOST 120
+
+/* Code side by side is kept of what is read as a whole, the way in; the counts of all others. */
+static void keep_few_lines(json_t *code)
+{
+	json_t *f;
+	size_t i;
+
+	json_array_foreach(code, i, f) {
+		const char *role = json_string_value(json_object_get(f, "role"));
+
+		if (!role || strcmp(role, "init") ||
+		    json_array_size(json_object_get(f, "lines")) > LINES_MOST)
+			json_object_del(f, "lines");
+	}
+}
+
+static bool is_rust(const json_t *module)
+{
+	const json_t *object = json_object_get(module, "object");
+	const char *language = json_string_value(json_object_get(object, "language"));
+
+	return language && !strcmp(language, "Rust");
+}
+
+/* Matching functions of each module in C and its twins in Rust. */
+static json_t *twins_json(const struct built *b, const json_t *modules)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->n; i++) {
+		for (size_t k = 0; k < b->n; k++) {
+			json_t *code;
+
+			if (is_rust(json_array_get(modules, i)) ||
+			    !is_rust(json_array_get(modules, k)) ||
+			    !report_is_twin(b->modules[i].name, b->modules[k].name))
+				continue;
+			code = compare_asm_json(&b->modules[i], &b->modules[k], NULL);
+			keep_few_lines(code);
+			json_array_append_new(list,
+					      json_pack("{s:s, s:s, s:o}", "a", b->modules[i].name,
+							"b", b->modules[k].name, "asm", code));
+		}
+	}
+	return list;
+}
+
+json_t *results_tree(void)
+{
+	char *dir = (char *)lab_data_dir();
+	_cleanup_free_ char *commit =
+		proc_output((char *[]){ "git", "-C", dir, "rev-parse", "--verify", "HEAD", NULL });
+	_cleanup_free_ char *changes = NULL;
+
+	if (!commit)
+		return json_null();
+	changes = proc_output((char *[]){ "git", "-C", dir, "status", "--porcelain",
+					  "--untracked-files=no", NULL });
+	return json_pack("{s:s, s:b}", "commit", commit, "changed", changes && *changes);
+}
+
 json_t *results_inputs(const struct kernel *k, const struct built *b)
 {
 	_cleanup_free_ char *qemu = vm_qemu_version(k->arch);
-	json_t *modules = json_array();
+	json_t *modules = json_array(), *twins;
 	struct utsname u = {};
 
 	uname(&u);
@@ -128,11 +192,14 @@ json_t *results_inputs(const struct kernel *k, const struct built *b)
 						"sha256", m->sha256, "text", (int)s.text, "data",
 						(int)s.data, "bss", (int)s.bss, "functions",
 						(int)s.functions));
+		json_object_set_new(json_array_get(modules, i), "object",
+				    compare_object_json(k, b, m));
 	}
-	return json_pack("{s:s, s:s, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:o}",
+	twins = twins_json(b, modules);
+	return json_pack("{s:s, s:s, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:o, s:o}",
 			 "driver", b->driver->name, "directory", b->driver->dir, "summary",
 			 b->driver->summary, "kernel", k->name, "release", k->release,
 			 "kernel_version", k->version ?: "", "config_sha256", k->config_sha256,
 			 "compiler", b->compiler, "qemu", qemu, "host", u.release, "cdevlab",
-			 CDEVLAB_VERSION, "modules", modules);
+			 CDEVLAB_VERSION, "modules", modules, "twins", twins);
 }

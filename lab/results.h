@@ -25,7 +25,9 @@ enum lab_exit results_begin(struct results *r, const char *out);
 enum lab_exit results_commit(struct results *r);
 void results_abandon(struct results *r);
 
-/* The record's description of what went in: kernel, driver, modules with hashes, compiler, QEMU. */
+/* The commit of the checkout that this is, and whether something was changed since; null where it is none. */
+json_t *results_tree(void);
+/* The record's description of what went in: kernel, driver, modules with hashes and facts, compiler, QEMU. */
 json_t *results_inputs(const struct kernel *k, const struct built *b);
 
 #endif
