@@ -327,6 +327,29 @@ static const struct disasm_function *with_role(const struct disasm *d, const cha
 	return best;
 }
 
+bool is_paired(const struct function_pair *pairs, size_t n, const struct disasm_function *f)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pairs[i].a == f || pairs[i].b == f || pairs[i].a_entry == f ||
+		    pairs[i].b_entry == f)
+			return true;
+	return false;
+}
+
+/* The kernel's table of operations may have a function that only calls the one that the person wrote. */
+static const struct disasm_function *
+behind_entry(const struct disasm *d, const struct disasm_function *entry, const char *role)
+{
+	for (size_t i = 0; entry && i < entry->n_callees; i++) {
+		const struct disasm_function *f = &d->functions[entry->callees[i].function];
+		const char *is = function_role(f->shown);
+
+		if (is && !strcmp(is, role) && f->n > entry->n)
+			return f;
+	}
+	return entry;
+}
+
 struct function_pair *match_functions(const struct disasm *a, const struct disasm *b, size_t *n)
 {
 	struct function_pair *pairs = xcalloc(ARRAY_SIZE(roles) + a->n, sizeof(*pairs));
@@ -334,9 +357,11 @@ struct function_pair *match_functions(const struct disasm *a, const struct disas
 	*n = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
 		struct function_pair p = { .role = roles[i].role,
-					   .a = with_role(a, roles[i].role),
-					   .b = b ? with_role(b, roles[i].role) : NULL };
+					   .a_entry = with_role(a, roles[i].role),
+					   .b_entry = b ? with_role(b, roles[i].role) : NULL };
 
+		p.a = behind_entry(a, p.a_entry, p.role);
+		p.b = b ? behind_entry(b, p.b_entry, p.role) : NULL;
 		if (p.a || p.b)
 			pairs[(*n)++] = p;
 	}
@@ -347,30 +372,21 @@ struct function_pair *match_functions(const struct disasm *a, const struct disas
 		bool had = false;
 
 		for (size_t k = 0; k < *n; k++)
-			had |= pairs[k].a == f || (g && pairs[k].b == g);
-		if (!had && (g || !b))
-			pairs[(*n)++] = (struct function_pair){ .role = f->shown, .a = f, .b = g };
+			had |= is_paired(&pairs[k], 1, f) || (g && is_paired(&pairs[k], 1, g));
+		if (!had && !f->cold && (g || !b))
+			pairs[(*n)++] = (struct function_pair){ f->shown, f, g, f, g };
 	}
 	return pairs;
 }
 
-bool is_paired(const struct function_pair *pairs, size_t n, const struct disasm_function *f)
-{
-	for (size_t i = 0; i < n; i++)
-		if (pairs[i].a == f || pairs[i].b == f)
-			return true;
-	return false;
-}
-
 bool pair_is_meant(const struct function_pair *p, const char *function)
 {
-	const struct disasm_function *both[] = { p->a, p->b };
+	const struct disasm_function *all[] = { p->a, p->b, p->a_entry, p->b_entry };
 
 	if (!function || !strcmp(p->role, function))
 		return true;
-	for (size_t i = 0; i < 2; i++)
-		if (both[i] &&
-		    (!strcmp(both[i]->name, function) || !strcmp(both[i]->shown, function)))
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i] && (!strcmp(all[i]->name, function) || !strcmp(all[i]->shown, function)))
 			return true;
 	return false;
 }

@@ -52,6 +52,8 @@ struct hardening *hardening_find(const struct disasm *d, const struct kernel *k,
 struct function_pair {
 	const char *role; /* "init", "ioctl" */
 	const struct disasm_function *a, *b;
+	/* what the kernel calls where that is only a way into the function, else the function itself */
+	const struct disasm_function *a_entry, *b_entry;
 };
 /* Of a name as people write it: the role that it ends with ("ioctl" of vgpio_ioctl), or NULL. */
 const char *function_role(const char *shown);

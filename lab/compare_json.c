@@ -176,8 +176,12 @@ json_t *compare_pairs_json(const struct object_facts *a, const struct object_fac
 			continue;
 		o = json_pack("{s:s, s:o, s:o, s:o, s:o}", "role", p->role, "a",
 			      function_json(p->a), "b", function_json(p->b), "a_reached",
-			      reached_json(a, p->a), "b_reached",
-			      b ? reached_json(b, p->b) : json_null());
+			      reached_json(a, p->a_entry), "b_reached",
+			      b ? reached_json(b, p->b_entry) : json_null());
+		if (p->a_entry != p->a)
+			json_object_set_new(o, "a_entry", function_json(p->a_entry));
+		if (p->b_entry != p->b)
+			json_object_set_new(o, "b_entry", function_json(p->b_entry));
 		if (lines)
 			json_object_set_new(o, "lines", lines_json(a, b, p));
 		json_array_append_new(list, o);

@@ -270,18 +270,32 @@ static void print_pair_counts(FILE *out, const struct function_pair *p)
 		fprintf(out, "  stack of B: %s\n", b->stack_why);
 }
 
-static void print_reached(FILE *out, char side, const struct object_facts *o,
-			  const struct disasm_function *f)
+static size_t reached(const struct object_facts *o, const struct disasm_function *entry,
+		      size_t *instructions)
 {
 	struct disasm_reach r;
 
+	disasm_reach(&o->code, entry, &r);
+	strv_free(&r.chain);
+	*instructions = r.instructions;
+	return r.functions;
+}
+
+static void print_reached(FILE *out, char side, const struct object_facts *o,
+			  const struct disasm_function *f, const struct disasm_function *entry)
+{
+	size_t functions, instructions;
+
 	if (!f)
 		return;
-	disasm_reach(&o->code, f, &r);
-	if (r.functions > 1)
-		fprintf(out, "  %c with the %zu of the module that it calls: %zu instructions\n",
-			side, r.functions - 1, r.instructions);
-	strv_free(&r.chain);
+	functions = reached(o, entry, &instructions);
+	if (entry != f)
+		fprintf(out, "  %c is entered through %s, %zu instructions\n", side, entry->shown,
+			entry->n);
+	if (functions > 1)
+		fprintf(out,
+			"  %c with all of the module that it calls: %zu functions, %zu instructions\n",
+			side, functions, instructions);
 }
 
 static void print_column(FILE *out, const char *text, bool last)
@@ -379,9 +393,9 @@ static void print_pair(FILE *out, const struct object_facts *a, const struct obj
 	if (p->b)
 		fprintf(out, "  B  %s\n", p->b->shown);
 	print_pair_counts(out, p);
-	print_reached(out, 'A', a, p->a);
+	print_reached(out, 'A', a, p->a, p->a_entry);
 	if (b)
-		print_reached(out, 'B', b, p->b);
+		print_reached(out, 'B', b, p->b, p->b_entry);
 	print_code(out, a, b, p);
 }
 
@@ -446,19 +460,22 @@ static void print_matches(FILE *out, const struct object_facts *a, const struct 
 	if (a->code_error || b->code_error)
 		return;
 	pairs = match_functions(&a->code, &b->code, &n);
-	fputs("\nMatching functions   instructions      branches         calls         stack\n"
-	      "                         A      B      A      B      A      B      A      B\n",
+	fputs("\nMatching functions   instructions   and of callees  branches         calls         stack\n"
+	      "                         A      B      A      B      A      B      A      B      A      B\n",
 	      out);
 	for (size_t i = 0; i < n; i++) {
 		const struct disasm_function *x = pairs[i].a, *y = pairs[i].b;
+		size_t all_x, all_y;
 
 		if (!x || !y) {
 			fprintf(out, "  %-16.16s only %c has one: %s\n", pairs[i].role,
 				x ? 'A' : 'B', (x ?: y)->shown);
 			continue;
 		}
-		fprintf(out, "  %-16.16s %6zu %6zu %6u %6u %6u %6u", pairs[i].role, x->n, y->n,
-			x->branches, y->branches, x->calls, y->calls);
+		reached(a, pairs[i].a_entry, &all_x);
+		reached(b, pairs[i].b_entry, &all_y);
+		fprintf(out, "  %-16.16s %6zu %6zu %6zu %6zu %6u %6u %6u %6u", pairs[i].role, x->n,
+			y->n, all_x, all_y, x->branches, y->branches, x->calls, y->calls);
 		print_stack_bytes(out, x);
 		print_stack_bytes(out, y);
 		fputc('\n', out);
