@@ -389,7 +389,8 @@ static void html_hardening(const struct report *r, struct buf *b, size_t from)
 	for (size_t i = from; i < r->n_objects; i++) {
 		const struct report_object *o = &r->objects[i];
 
-		if (!o->full || !same_place(o, &r->objects[from]))
+		if (!json_array_size(json_object_get(o->json, "hardening")) ||
+		    !same_place(o, &r->objects[from]))
 			continue;
 		if (!names) {
 			names = json_object_get(o->json, "hardening");

@@ -32,10 +32,14 @@ static void html_cell(struct buf *b, const struct report_cell *c)
 	buf_puts(b, "</span>");
 	if (c->failed)
 		buf_printf(b, "<br/><span class=\"small\">%zu failed</span>", c->failed);
+	if (c->passed || c->skipped)
+		buf_puts(b, "<br/><span class=\"small dim\">");
 	if (c->passed)
-		buf_printf(b, "<br/><span class=\"small dim\">%zu ok</span>", c->passed);
+		buf_printf(b, "%zu ok", c->passed);
 	if (c->skipped)
-		buf_printf(b, "<br/><span class=\"small dim\">%zu skipped</span>", c->skipped);
+		buf_printf(b, "%s%zu skipped", c->passed ? ", " : "", c->skipped);
+	if (c->passed || c->skipped)
+		buf_puts(b, "</span>");
 	buf_puts(b, "</td>");
 }
 
