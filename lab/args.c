@@ -117,7 +117,8 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			fputs("\ncommon options:\n"
 			      "  -k, --kernel KERNEL  debian:SUITE[/ARCH], dir:PATH, host or all; may be repeated\n",
 			      stdout);
-			if (options & ARG_RUST)
+			/* where it is no group of tests */
+			if ((options & (ARG_RUST | ARG_GROUP)) == ARG_RUST)
 				puts("      --rust           with the twins in Rust; modules are built by the kernel's own\n"
 				     "                       toolchain. Its default: debian:trixie-backports");
 			if (options & ARG_OUTPUT)

@@ -17,8 +17,9 @@ static const char help[] =
 	"usage: cdevlab check [OPTION]...\n"
 	"The project's own tests: host unit tests (plain and with sanitizers), static checks, every driver on the\n"
 	"default kernel and on Debian 12's and 13's, the proofs that each claim of the conformance suite can fail,\n"
-	"and the lab's defences.\n\n"
-	"      --only GROUP   unit, asan, static, drivers, proofs, stress or defences\n";
+	"the Rust twins on a kernel of theirs, and the lab's defences.\n\n"
+	"      --only GROUP   unit, asan, static, drivers, rust, proofs, stress or defences\n"
+	"      --rust         the group rust alone, which then fails where its toolchain cannot be had\n";
 
 /* What cdevlab new makes rooms from; it is one. */
 #define NEW_ROOM "templates/misc"
@@ -348,6 +349,64 @@ static enum lab_exit check_drivers(struct ktap *suite)
 	return ret;
 }
 
+/* Rooms of ours that have a twin. */
+static enum lab_exit twin_rooms(struct strv *rooms)
+{
+	struct strv names = {};
+	enum lab_exit ret = driver_names(&names);
+
+	for (size_t i = 0; i < names.n; i++) {
+		_cleanup_free_ char *pattern =
+			xasprintf("%s/drivers/%s/*.rs", lab_data_dir(), names.v[i]);
+		glob_t g = {};
+
+		if (!glob(pattern, 0, NULL, &g))
+			strv_add(rooms, names.v[i]);
+		globfree(&g);
+	}
+	strv_free(&names);
+	return ret;
+}
+
+/* C and Rust beside each other, by the kernel's own toolchain. */
+static enum lab_exit test_twins(struct ktap *suite)
+{
+	struct test_run t = {};
+	enum lab_exit ret = twin_rooms(&t.drivers);
+
+	if (!ret && t.drivers.n)
+		ret = test_prepare(&t);
+	if (!ret && t.drivers.n)
+		ret = test_boot(&t);
+	if (t.root)
+		ktap_move(suite, t.root);
+	test_run_free(&t);
+	return ret;
+}
+
+/* Where it was not asked for by name, a machine that cannot make the toolchain skips it. */
+static enum lab_exit check_rust(struct ktap *suite)
+{
+	_cleanup_free_ char *why = NULL;
+	bool demanded = lab_options.rust;
+	struct kernel k = {};
+	enum lab_exit ret;
+
+	lab_options.rust = true;
+	if (!demanded)
+		lab_keep_failure(&why);
+	ret = kernel_get(NULL, false, &k);
+	lab_keep_failure(NULL);
+	kernel_free(&k);
+	if (!ret)
+		ret = test_twins(suite);
+	else if (!demanded && ret == LAB_CANNOT)
+		ktap_set(ktap_new(suite, "toolchain"), KTAP_SKIP, "%s",
+			 why ?: "the kernel's toolchain cannot be had");
+	lab_options.rust = demanded;
+	return why && ret == LAB_CANNOT ? LAB_OK : ret;
+}
+
 #define PROVE_TIMEOUT_S 900
 
 /* Rows of the table that take the kernel with them: "DRIVER:BUG", each needs a boot of its own. */
@@ -608,9 +667,9 @@ static const struct group {
 	const char *name;
 	enum lab_exit (*run)(struct ktap *suite);
 } groups[] = {
-	{ "unit", check_unit },		{ "asan", check_asan },	    { "static", check_static },
-	{ "drivers", check_drivers },	{ "proofs", check_proofs }, { "stress", check_stress },
-	{ "defences", check_defences },
+	{ "unit", check_unit },	      { "asan", check_asan },	      { "static", check_static },
+	{ "drivers", check_drivers }, { "rust", check_rust },	      { "proofs", check_proofs },
+	{ "stress", check_stress },   { "defences", check_defences },
 };
 
 /* Suites with their counts, failures with all they said. */
@@ -666,10 +725,15 @@ int cmd_check(int argc, char **argv)
 	struct ktap_counts c;
 	bool found = false;
 	struct args a;
-	int r = args_parse(argc, argv, ARG_GROUP, help, &a);
+	int r = args_parse(argc, argv, ARG_GROUP | ARG_RUST, help, &a);
 
 	if (r)
 		return r < 0 ? LAB_OK : r;
+	if (lab_options.rust && a.group && strcmp(a.group, "rust"))
+		return lab_fail(LAB_USAGE, "see --help", "--rust is the group rust, not %s",
+				a.group);
+	if (lab_options.rust)
+		a.group = "rust";
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
 		found |= a.group && !strcmp(a.group, groups[i].name);
 	if (a.kernels.n)

@@ -384,7 +384,7 @@ static char *human_boot(json_t *row)
 
 static void print_rows(json_t *rows)
 {
-	static const char *const keys[] = { "name", "release", "version", "state" };
+	static const char *const keys[] = { "name", "release", "version", "state", "rust" };
 	int width[ARRAY_SIZE(keys)], booted = strlen("2026-11-21");
 	json_t *row;
 	size_t i;
@@ -431,6 +431,7 @@ enum lab_exit kernel_list(bool json)
 		print_rows(rows);
 		if (name)
 			printf("default: %s; also dir:PATH for a built tree\n", name);
+		puts("rust: yes: its toolchain is here; can: kernel fetch --rust makes it; no: it has no Rust, or is of another architecture");
 	}
 	json_decref(rows);
 	return ret;

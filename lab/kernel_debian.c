@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "kernel_internal.h"
+#include "rust.h"
 
 #define FORMAT	   3 /* of a kernel directory: raised when unpacking or the packages change */
 #define TRIES	   3
@@ -986,6 +987,14 @@ static enum lab_exit debian_offer(const char *rest, char **release)
 	return ret;
 }
 
+static const char *rust_state_of(const struct place *p, json_t *j, const char *dir)
+{
+	_cleanup_free_ char *config = absolute(dir, j, "config");
+
+	return rust_state(p->name, json_string_value(json_object_get(j, "release")) ?: "",
+			  json_string_value(json_object_get(j, "id")) ?: "", config ?: "");
+}
+
 static json_t *list_row(const struct place *p)
 {
 	json_t *j = complete_current(p), *absent = j ? NULL : absence_read(p), *boot;
@@ -1003,6 +1012,7 @@ static json_t *list_row(const struct place *p)
 		json_object_set(row, "version", json_object_get(j, "version"));
 		json_object_set(row, "size", json_object_get(j, "size"));
 		json_object_set_new(row, "path", json_string(dir));
+		json_object_set_new(row, "rust", json_string(rust_state_of(p, j, dir)));
 		boot = kernel_last_boot(dir);
 		if (boot)
 			json_object_set_new(row, "booted", boot);

@@ -478,7 +478,7 @@ static enum lab_exit resolve(const struct place *p, struct apt_root *root, const
 /* Making */
 
 /* What nobody reads there; half of the space. */
-static bool drop_path(const char *path)
+bool rust_drops(const char *path)
 {
 	static const char *const prefixes[] = {
 		"usr/share/doc/",
@@ -507,9 +507,8 @@ static bool drop_path(const char *path)
 static int make_links(const char *root)
 {
 	static const char *const links[][2] = {
-		{ "usr/bin", "bin" },	     { "usr/sbin", "sbin" },	{ "usr/lib", "lib" },
-		{ "usr/lib64", "lib64" },    { "mawk", "usr/bin/awk" }, { "dash", "usr/bin/sh" },
-		{ "python3-minimal", NULL },
+		{ "usr/bin", "bin" },	  { "usr/sbin", "sbin" },    { "usr/lib", "lib" },
+		{ "usr/lib64", "lib64" }, { "mawk", "usr/bin/awk" }, { "dash", "usr/bin/sh" },
 	};
 	static const char *const dirs[] = { "usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "dev",
 					    "proc",    "build",	   "tmp",     "src",	   "etc" };
@@ -521,7 +520,7 @@ static int make_links(const char *root)
 		if (err)
 			return err;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(links) && links[i][1]; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
 		_cleanup_free_ char *path = toolchain_file(root, links[i][1]);
 
 		if (symlink(links[i][0], path) && errno != EEXIST)
@@ -541,7 +540,7 @@ static enum lab_exit unpack_all(const struct place *p, const struct deb_set *set
 		_cleanup_free_ char *file = xasprintf("%s/%s", p->partial, set->v[i].file);
 
 		lab_stage("fetch", "%s  unpacking %s", p->name, set->v[i].package);
-		ret = unpack_root(file, root, drop_path);
+		ret = unpack_root(file, root, rust_drops);
 	}
 	return ret;
 }
@@ -700,7 +699,7 @@ static enum lab_exit check_tools(const struct kernel *k, const struct recipe *r,
 	return LAB_OK;
 }
 
-/* Value of CONFIG_x in a configuration's text. */
+/* The lines of a configuration that set something, sorted. */
 static void config_values(const char *text, struct strv *lines)
 {
 	struct strv all = {};
@@ -719,11 +718,6 @@ static bool is_of_machine(const char *line)
 	return str_starts(line, "CONFIG_OPENSSL_SUPPORTS_");
 }
 
-static int by_name(const char *a, const char *b)
-{
-	return strcmp(a, b);
-}
-
 void rust_config_diff(const char *kernel, const char *prepared, struct strv *diff)
 {
 	struct strv a = {}, b = {};
@@ -732,7 +726,7 @@ void rust_config_diff(const char *kernel, const char *prepared, struct strv *dif
 	config_values(kernel, &a);
 	config_values(prepared, &b);
 	while (i < a.n || j < b.n) {
-		int c = i == a.n ? 1 : j == b.n ? -1 : by_name(a.v[i], b.v[j]);
+		int c = i == a.n ? 1 : j == b.n ? -1 : strcmp(a.v[i], b.v[j]);
 		const char *line = c <= 0 ? a.v[i] : b.v[j];
 
 		if (c && !is_of_machine(line))

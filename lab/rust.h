@@ -22,7 +22,10 @@
  * be run in a root of their own here; LAB_INTERRUPTED.
  */
 enum lab_exit rust_get(struct kernel *k);
-/* "yes": the toolchain of that kernel is here; "can": it can be made; "no": the kernel has no Rust. */
+/*
+ * "yes": the toolchain of that kernel is here; "can": it can be made; "no": the kernel has no Rust, or is for
+ * another architecture than this machine.
+ */
 const char *rust_state(const char *name, const char *release, const char *id, const char *config);
 /**
  * rust_command() - adds the words that run a command in a root
@@ -45,10 +48,12 @@ char *rust_version_of(const char *text);
 /* Whether a Debian package of that version is that compiler: 1.85.1+dfsg1-1 is 1.85.1. */
 bool rust_package_fits(const char *package_version, const char *version);
 /*
- * Options that are not the same in two configurations, as "NAME (was y, is not set)"; those that say nothing of
- * what a module sees are left out.
+ * Options that are not the same in two configurations, as "-CONFIG_X=y" of the kernel's and "+CONFIG_X=m" of the
+ * prepared one's; those that only tell which programs a machine has are left out.
  */
 void rust_config_diff(const char *kernel, const char *prepared, struct strv *diff);
+/* Paths of packages that nobody reads in a root. */
+bool rust_drops(const char *path);
 /* Symbols that the prepared library exports by its exports_*_generated.h (text), and Module.symvers has not. */
 size_t rust_missing_symbols(const char *exports, const char *symvers, struct strv *missing);
 
