@@ -403,9 +403,15 @@ char *insn_text(const struct disasm_insn *in)
 char *insn_source(const struct module *m, const struct disasm_function *f,
 		  const struct disasm_insn *in)
 {
-	char *where = NULL;
+	char *where = NULL, *colon;
 
 	elf_source_line(m->debug_ko, f->name, in->offset, &where);
+	colon = where ? strchr(where, ':') : NULL;
+	/* line 0: the compiler says of no line that it is this instruction's */
+	if (colon && atoi(colon + 1) == 0) {
+		free(where);
+		where = NULL;
+	}
 	return where;
 }
 

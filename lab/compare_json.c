@@ -113,7 +113,7 @@ static json_t *line_json(const struct object_facts *o, const struct disasm_funct
 	const struct disasm_insn *in;
 	json_t *j;
 
-	if (i < 0)
+	if (i < 0 || !o)
 		return json_null();
 	in = &f->insns[i];
 	text = insn_text(in);
