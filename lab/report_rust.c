@@ -66,9 +66,23 @@ static struct row *rows_of(const struct report *r, const struct build *build, si
 	return rows;
 }
 
+/* Short, since it stands beside a bar: two twins are told apart by the word that is theirs. */
 static const char *series_name(const struct build *build, size_t k)
 {
-	return !k ? "C" : build->n == 2 ? "Rust" : build->o[k]->name;
+	static char names[1 + TWINS_MOST][32];
+	struct strv words = {}, common = {};
+
+	if (!k || build->n == 2)
+		return k ? "Rust" : "C";
+	strv_split(&words, build->o[k]->name, "_");
+	strv_split(&common, build->o[0]->name, "_");
+	snprintf(names[k], sizeof(names[k]), "Rust");
+	for (size_t i = 0; i < words.n; i++)
+		if (!strv_has(&common, words.v[i]) && strcmp(words.v[i], "rust"))
+			snprintf(names[k], sizeof(names[k]), "Rust, %s", words.v[i]);
+	strv_free(&words);
+	strv_free(&common);
+	return names[k];
 }
 
 static void html_chart(struct buf *b, const struct build *build, const struct row *rows, size_t n,
