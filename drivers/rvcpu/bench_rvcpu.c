@@ -111,9 +111,9 @@ static int open_second(const char *node, __u32 which, __u32 cpu, __u32 rounds, _
 		.record_size = sizeof(records[0]),
 		.records = (unsigned long)records,
 	};
-	/* How many there would be. */
+	/* How many there would be. A device of the first ABI only: the row is skipped. */
 	if (ioctl(fd, RVCPU_SNAPSHOT, &request))
-		return -errno;
+		return errno == ENOTTY ? -EOPNOTSUPP : -errno;
 	if (ioctl(fd, RVCPU_SNAPSHOT, &request))
 		return -errno;
 	first_record = records[0];
