@@ -82,15 +82,25 @@ static bool calls_what_begins(const struct disasm_function *f, const char *symbo
 	return false;
 }
 
-/* Whether a table of places has one in the function: its relocations say which. */
+#define BEFORE 16 /* bytes of filler before a function that may be a place of its, as on arm64 */
+
+/* Whether a table of places has one in the function, or right before it: its relocations say which. */
 static bool is_listed(const struct disasm *d, const struct disasm_function *f, const char *table)
 {
-	const struct elf_section *s = elf_image_section(&d->image, table);
+	for (size_t k = 0; k < d->image.n; k++) {
+		const struct elf_section *s = &d->image.sections[k];
 
-	for (size_t i = 0; s && i < s->n_relocs; i++)
-		if (disasm_at(d, s->relocs[i].section, s->relocs[i].value + s->relocs[i].addend) ==
-		    f)
-			return true;
+		for (size_t i = 0; !strcmp(s->name, table) && i < s->n_relocs; i++) {
+			const struct elf_reloc *r = &s->relocs[i];
+			unsigned long at = r->value + r->addend;
+
+			if (disasm_at(d, r->section, at) == f)
+				return true;
+			if (r->section && !strcmp(r->section, f->section) && at < f->start &&
+			    f->start - at <= BEFORE && !disasm_at(d, r->section, at))
+				return true;
+		}
+	}
 	return false;
 }
 

@@ -165,22 +165,34 @@ static size_t same_protection(const struct object_facts *o, const char *name)
 	return i;
 }
 
+/* A protection by its places in both lists; one of them may be behind the end. */
+static void print_protection(FILE *out, const struct object_facts *a, size_t i,
+			     const struct object_facts *b, size_t k)
+{
+	const struct hardening *x = i < a->n_hardening ? &a->hardening[i] : NULL;
+	const struct hardening *y = k < b->n_hardening ? &b->hardening[k] : NULL;
+	const struct hardening *any = x ?: y;
+	bool in_a = x && x->functions, in_b = y && y->functions;
+
+	if (!in_a && !in_b && (!x || x->set == 'n') && (!y || y->set == 'n'))
+		return;
+	fprintf(out, "  %-28s", any->name);
+	print_of(out, a, i);
+	print_of(out, b, k);
+	fprintf(out, "  %s=%c", any->config, any->set);
+	if (x && y && (strcmp(x->config, y->config) || x->set != y->set))
+		fprintf(out, ", %s=%c", y->config, y->set);
+	fputs(in_a != in_b ? "  (they differ)\n" : "\n", out);
+}
+
 static void print_hardening(FILE *out, const struct object_facts *a, const struct object_facts *b)
 {
 	fprintf(out, "\nHardening, functions that have it    A          B  kernel configuration\n");
-	for (size_t i = 0; i < a->n_hardening; i++) {
-		const struct hardening *h = &a->hardening[i];
-		size_t k = same_protection(b, h->name);
-		size_t there = k < b->n_hardening ? b->hardening[k].functions : 0;
-
-		if (h->set == 'n' && !h->functions && !there)
-			continue;
-		fprintf(out, "  %-28s", h->name);
-		print_of(out, a, i);
-		print_of(out, b, k);
-		fprintf(out, "  %s=%c%s\n", h->config, h->set,
-			!h->functions != !there ? "  (they differ)" : "");
-	}
+	for (size_t i = 0; i < a->n_hardening; i++)
+		print_protection(out, a, i, b, same_protection(b, a->hardening[i].name));
+	for (size_t k = 0; k < b->n_hardening; k++)
+		if (same_protection(a, b->hardening[k].name) == a->n_hardening)
+			print_protection(out, a, a->n_hardening, b, k);
 }
 
 static void print_source(FILE *out, const struct object_facts *o)

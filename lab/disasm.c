@@ -326,7 +326,9 @@ static void decode(struct disasm *d, csh handle, cs_insn *buffer, struct disasm_
 			step = step > left ? left : step;
 			in = add_insn(f, offset, step);
 			in->mnemonic = xstrdup("(unknown)");
-			in->operands = xasprintf("0x%02x", *code);
+			in->operands = step == 4 ? xasprintf("0x%02x%02x%02x%02x", code[3], code[2],
+							     code[1], code[0]) :
+						   xasprintf("0x%02x", *code);
 			code += step;
 			address += step;
 			left -= step;
@@ -635,7 +637,8 @@ static void step(struct walk *w, int part, size_t i)
 	long depth = w->depth[part][i], frame = w->frame[part][i];
 	struct effect e = effect_of(w->d, w->parts[part], i);
 
-	if (!strcmp(in->mnemonic, "(unknown)"))
+	/* of arm64 an old capstone does not know atomics and the like, which leave the stack pointer alone */
+	if (!strcmp(in->mnemonic, "(unknown)") && w->d->image.machine == EM_X86_64)
 		e = (struct effect){ STACK_UNKNOWN, 0, WHY_UNKNOWN };
 	switch (e.is) {
 	case STACK_SAME:
