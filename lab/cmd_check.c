@@ -368,6 +368,24 @@ static enum lab_exit twin_rooms(struct strv *rooms)
 	return ret;
 }
 
+/* A warning in a twin is a failure, as it is in the kernel's own Rust. */
+static void judge_messages(struct ktap *suite, const struct test_run *t)
+{
+	struct ktap *quiet = ktap_new(suite, "the compilers have nothing to say");
+
+	for (size_t i = 0; i < t->n_kernels * t->n_drivers; i++) {
+		_cleanup_free_ char *path =
+			xasprintf("%s/messages.txt", t->built[i].dir ?: "/nonexistent");
+		struct buf b = {};
+
+		if (t->built[i].n && !file_read(path, &b) && b.n) {
+			ktap_set(quiet, KTAP_FAIL, "of %s", t->built[i].driver->name);
+			ktap_note(quiet, "%s", b.s);
+		}
+		buf_free(&b);
+	}
+}
+
 /* C and Rust beside each other, by the kernel's own toolchain. */
 static enum lab_exit test_twins(struct ktap *suite)
 {
@@ -376,6 +394,8 @@ static enum lab_exit test_twins(struct ktap *suite)
 
 	if (!ret && t.drivers.n)
 		ret = test_prepare(&t);
+	if (!ret && t.drivers.n)
+		judge_messages(suite, &t);
 	if (!ret && t.drivers.n)
 		ret = test_boot(&t);
 	if (t.root)

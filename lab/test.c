@@ -48,8 +48,8 @@ static void note_command(const struct test_run *run, struct ktap *t, const struc
 	_cleanup_free_ char *kernel = shell_quote(k->name);
 	_cleanup_free_ char *word = only ? shell_quote(only) : NULL;
 
-	ktap_note(t, "reproduce: ./cdevlab %s %s -k %s%s%s%s", *stress ? "stress" : "test", dir,
-		  kernel, word ? " --only " : "", word ?: "", stress);
+	ktap_note(t, "reproduce: ./cdevlab %s %s%s -k %s%s%s%s", *stress ? "stress" : "test", dir,
+		  k->rust ? " --rust" : "", kernel, word ? " --only " : "", word ?: "", stress);
 }
 
 /* A kernel of "all" that cannot be had is a column without results. */

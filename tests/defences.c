@@ -977,6 +977,181 @@ static void without_a_network_it_says_so_soon_and_works_with_what_is_fetched(voi
 	is_verdict(r, LAB_OK);
 }
 
+/* --- the toolchain of Rust modules --- */
+
+/* A cache with the user's kernels, and with a Rust toolchain if one is here; skips without such a kernel. */
+static char *make_rust_cache(const char *name, bool toolchain)
+{
+	_cleanup_free_ char *kernel =
+		xasprintf("%s/kernels/debian-trixie-backports-amd64/lock.json", user_cache);
+	_cleanup_free_ char *of_user = xasprintf("%s/rust", user_cache);
+	_cleanup_free_ char *pattern = xasprintf("%s/*/*/toolchain.json", of_user);
+	_cleanup_free_ char *link = NULL;
+	char *cache = make_cache(name);
+	glob_t g = {};
+
+	link = xasprintf("%s/rust", cache);
+	if (!file_exists(kernel) || (toolchain && glob(pattern, 0, NULL, &g))) {
+		print_message("needs what this fetches: cdevlab kernel fetch --rust\n");
+		skip();
+	}
+	if (toolchain) {
+		globfree(&g);
+		assert_int_equal(symlink(of_user, link), 0);
+	}
+	return cache;
+}
+
+static void a_kernel_without_rust_is_refused_and_those_with_it_are_named(void **state)
+{
+	struct run *r = start(
+		NULL, "test --rust -k debian:bookworm/amd64 %s/faults --only sleeps/none", rooms);
+
+	(void)state;
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "debian:bookworm/amd64", "is built without Rust",
+		 "debian:trixie-backports");
+}
+
+static void
+where_no_root_can_be_entered_the_remedy_is_named_before_anything_is_fetched(void **state)
+{
+	_cleanup_free_ char *cache = make_rust_cache("no-namespaces", false);
+	_cleanup_free_ char *bin = make_dir("no-unshare"), *fake = xasprintf("%s/unshare", bin);
+	_cleanup_free_ char *path = xasprintf("PATH=%s:%s", bin, getenv("PATH") ?: "/usr/bin:/bin");
+	_cleanup_free_ char *made = xasprintf("%s/rust", cache);
+	const char *env[] = { path, NULL };
+	struct how h = { .env = env, .cache = cache };
+	struct run *r;
+
+	(void)state;
+	put(bin, "unshare",
+	    "#!/bin/sh\necho 'unshare: unshare failed: Operation not permitted' >&2\nexit 1\n");
+	assert_int_equal(chmod(fake, 0755), 0);
+	r = start(&h, "test --rust %s/faults --only sleeps/none", rooms);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "a root of their own", "unshare failed: Operation not permitted",
+		 geteuid() ? "as root" : "a container needs the right to mount");
+	CHECK(r, !file_exists(made));
+}
+
+static void without_a_network_the_toolchain_cannot_be_made(void **state)
+{
+	static const char *const env[] = { "http_proxy=http://127.0.0.1:9",
+					   "https_proxy=http://127.0.0.1:9", NULL };
+	_cleanup_free_ char *cache = make_rust_cache("no-toolchain", false);
+	pid_t holder = holder_start(CLONE_NEWNET, NULL, NULL);
+	struct how h = { .env = env, .cache = cache, .room = holder > 0 ? holder : 0 };
+	struct run *r = start(&h, "test --rust %s/faults --only sleeps/none", rooms);
+
+	(void)state;
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "cannot read the package lists", "check the network");
+}
+
+/*
+ * A toolchain that removes a part of itself in the middle of a build, as somebody who clears the cache would. It
+ * has the place of the real one, and a shell for a make.
+ */
+static void put_fake_toolchain(const char *cache)
+{
+	static const char line[] =
+		"set -e; user=$1; cache=$2; cd \"$user\"/rust/*/; rel=${PWD##*/}; "
+		"set -- */toolchain.json; to=$cache/rust/$rel; mkdir -p \"$to/${1%/*}\"; "
+		"cp lock.json \"$to\"; cp \"$1\" \"$to/$1\"; cd \"$to/${1%/*}\"; "
+		"mkdir -p usr/bin dev proc build kernel/scripts kernel/rust kernel/include/generated; "
+		"cp \"$user\"/kernels/debian-trixie-backports-amd64/7*/busybox usr/bin/busybox; "
+		"ln -s busybox usr/bin/env; ln -s busybox usr/bin/sh; ln -s usr/bin bin; "
+		"touch usr/bin/rustc usr/bin/bindgen kernel/Makefile kernel/.config kernel/Module.symvers "
+		"kernel/scripts/target.json kernel/rust/libkernel.rmeta kernel/rust/libcore.rmeta "
+		"kernel/rust/libmacros.so kernel/include/generated/rustc_cfg; "
+		"printf '#!/bin/sh\\nbusybox rm /usr/bin/rustc\\necho rustc: not found >&2\\nexit 2\\n' "
+		">usr/bin/make; chmod 755 usr/bin/make";
+	char *argv[] = { "sh", "-c", (char *)line, "sh", user_cache, (char *)cache, NULL };
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	assert_true(pid > 0 && waitpid(pid, &status, 0) == pid && !status);
+}
+
+static void a_toolchain_that_is_removed_in_the_middle_is_told_and_made_anew(void **state)
+{
+	static const char *const env[] = { "http_proxy=http://127.0.0.1:9",
+					   "https_proxy=http://127.0.0.1:9", NULL };
+	_cleanup_free_ char *real = make_rust_cache("a-toolchain", true);
+	_cleanup_free_ char *cache = make_rust_cache("cleared", false);
+	pid_t holder;
+	struct how h = { .env = env, .cache = cache };
+	struct run *r;
+
+	(void)state;
+	put_fake_toolchain(cache);
+	r = start(&h, "test --rust %s/faults --only sleeps/none", rooms);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "was removed or damaged meanwhile", "usr/bin/rustc", "made anew");
+	/* the next run makes it anew, and so needs the network */
+	holder = holder_start(CLONE_NEWNET, NULL, NULL);
+	h.room = holder > 0 ? holder : 0;
+	r = start(&h, "test --rust %s/faults --only sleeps/none", rooms);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "cannot fetch", "check the network");
+	ERR_HAS(r, "is damaged (it has no usr/bin/rustc) and is made anew");
+}
+
+static const char rust_source[] = "// SPDX-License-Identifier: GPL-2.0\n"
+				  "//! A module that does not build.\n"
+				  "use kernel::prelude::*;\n"
+				  "module! {\n"
+				  "    type: Mine,\n"
+				  "    name: \"mine_rust\",\n"
+				  "    authors: [\"me\"],\n"
+				  "    description: \"none\",\n"
+				  "    license: \"GPL\",\n"
+				  "}\n"
+				  "extern \"C\" {\n"
+				  "    fn not_there() -> i32;\n"
+				  "}\n"
+				  "struct Mine;\n"
+				  "impl kernel::Module for Mine {\n"
+				  "    fn init(_module: &'static ThisModule) -> Result<Self> {\n"
+				  "        // SAFETY: it is never loaded.\n"
+				  "        let _n: @ = unsafe { not_there() };\n"
+				  "        Ok(Self)\n"
+				  "    }\n"
+				  "}\n";
+
+static void
+a_rust_module_that_does_not_build_fails_with_its_own_file_or_the_missing_symbol(void **state)
+{
+	_cleanup_free_ char *cache = make_rust_cache("does-not-build", true);
+	_cleanup_free_ char *room = make_room("mine-in-rust");
+	_cleanup_free_ char *wrong = str_replace(rust_source, "@", "&str");
+	_cleanup_free_ char *right = str_replace(rust_source, "@", "i32");
+	_cleanup_free_ char *file = xasprintf("--> %s/mine_rust.rs:18:", room);
+	struct how h = { .cache = cache };
+	struct run *r;
+
+	(void)state;
+	put(room, "Kbuild", "obj-m := mine.o\nobj-$(RUST) += mine_rust.o\n");
+	put(room, "mine_rust.rs", wrong);
+	r = start(&h, "test --rust %s", room);
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	ERR_HAS(r, file);
+	ERR_HAS(r, "mismatched types");
+	put(room, "mine_rust.rs", right);
+	r = start(&h, "test --rust %s", room);
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	ERR_HAS(r, "not_there");
+	ERR_HAS(r, "undefined");
+	OUT_HAS(r, "--rust");
+}
+
 /* --- several kernels --- */
 
 static const char release_test[] = "#include <string.h>\n"
@@ -1723,6 +1898,11 @@ int main(int argc, char **argv)
 		TEST(when_qemu_is_killed_it_says_so),
 		TEST(on_a_full_disk_it_names_the_directory_and_works_when_there_is_room),
 		TEST(without_a_network_it_says_so_soon_and_works_with_what_is_fetched),
+		TEST(a_kernel_without_rust_is_refused_and_those_with_it_are_named),
+		TEST(where_no_root_can_be_entered_the_remedy_is_named_before_anything_is_fetched),
+		TEST(without_a_network_the_toolchain_cannot_be_made),
+		TEST(a_toolchain_that_is_removed_in_the_middle_is_told_and_made_anew),
+		TEST(a_rust_module_that_does_not_build_fails_with_its_own_file_or_the_missing_symbol),
 		TEST(a_fetch_survives_interrupts_a_kill_and_spoilt_files_and_a_second_fetch),
 		TEST(what_fails_on_one_kernel_is_one_cell_of_the_table),
 		TEST(a_kernel_of_all_that_cannot_be_had_is_a_skipped_column),
