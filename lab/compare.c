@@ -481,10 +481,13 @@ static bool same_figures(const struct bench_op *x, const struct bench_op *y)
 	/* of an operation that has no mode, its mean is all there is, and that is no integer */
 	if (x->spread)
 		return y->spread;
-	return x->instructions == y->instructions && x->own == y->own && x->split == y->split &&
-	       (!x->split || (lround(x->in_module) == lround(y->in_module) &&
-			      lround(x->user) == lround(y->user) &&
-			      lround(x->kernel_rest) == lround(y->kernel_rest)));
+	if (x->instructions != y->instructions || x->own != y->own)
+		return false;
+	/* a split that is missing is a failure of its own, and says nothing about the figures */
+	return !x->split || !y->split ||
+	       (lround(x->in_module) == lround(y->in_module) &&
+		lround(x->user) == lround(y->user) &&
+		lround(x->kernel_rest) == lround(y->kernel_rest));
 }
 
 static void add_op(const struct compare *c, const char *name, struct compare_op **ops, size_t *n)

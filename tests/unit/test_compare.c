@@ -259,6 +259,17 @@ static void both_orders_must_have_the_same_integers(void **state)
 	assert_false(ops[1].agree);
 	assert_false(compare_op_difference(&ops[1], &difference, &percent)); /* foo has no GET */
 	free(ops);
+	/* a split of one boot only says nothing; two that are not the same do */
+	first[0].split = true;
+	first[0].in_module = 40;
+	ops = compare_ops(&c, &n);
+	assert_true(ops[0].agree);
+	free(ops);
+	second[2].split = true;
+	second[2].in_module = 41;
+	ops = compare_ops(&c, &n);
+	assert_false(ops[0].agree);
+	free(ops);
 }
 
 int main(void)
