@@ -5,6 +5,7 @@
 
 #include "cmd.h"
 #include "compare.h"
+#include "report.h"
 #include "results.h"
 #include "vm.h"
 
@@ -309,7 +310,7 @@ static enum lab_exit write_results(struct results *r, const struct comparison *x
 {
 	_cleanup_free_ char *json = xasprintf("%s/compare.json", r->tmp);
 	_cleanup_free_ char *path = xasprintf("%s/compare.txt", r->tmp);
-	enum lab_exit ret = results_write_json(json, json_incref(j));
+	enum lab_exit ret = store_write(json, json_incref(j), report_covers(j));
 	FILE *f;
 
 	if (ret)

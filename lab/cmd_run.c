@@ -170,7 +170,8 @@ static enum lab_exit write_results(struct results *r, const struct test_run *t,
 		const char *path;
 		bool ktap;
 	} texts[] = { { ktap, true }, { summary, false } };
-	enum lab_exit ret = results_write_json(json, record(t, b, argv, seconds));
+	json_t *o = record(t, b, argv, seconds);
+	enum lab_exit ret = store_write(json, o, report_covers(o));
 
 	if (!ret)
 		ret = results_write_junit(junit, t->root);

@@ -540,6 +540,8 @@ void report_init(struct report *r, struct store *s)
 		const json_t *bench =
 			run->kind == STORE_BENCH ? run->json : json_object_get(run->json, "bench");
 
+		if (!run->json)
+			continue;
 		if (run->kind == STORE_COMPARE) {
 			read_compare(r, run);
 			continue;
@@ -567,4 +569,29 @@ void report_free(struct report *r)
 	free(r->pairs);
 	json_decref(r->seen);
 	*r = (struct report){};
+}
+
+char *report_covers(json_t *record)
+{
+	struct hash *h = hash_new();
+	struct strv keys = {};
+	struct store s = {};
+	struct report r;
+	char hex[HASH_HEX];
+	const char *key;
+	json_t *v;
+
+	store_add(&s, "", json_incref(record));
+	report_init(&r, &s);
+	json_object_foreach(r.seen, key, v)
+		strv_add(&keys, key);
+	strv_sort(&keys);
+	hash_puts(h, s.runs[0].kind == STORE_COMPARE ? "compare" : "run");
+	for (size_t i = 0; i < keys.n; i++)
+		hash_puts(h, keys.v[i]);
+	hash_end(h, hex);
+	strv_free(&keys);
+	report_free(&r);
+	store_free(&s);
+	return xstrdup(hex);
 }

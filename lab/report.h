@@ -94,6 +94,9 @@ struct report {
 	json_t *seen; /* keys */
 };
 
+/* A hash of all that a record knows something about: what store_write() wants; a new string. */
+char *report_covers(json_t *record);
+
 void report_init(struct report *r, struct store *s);
 void report_free(struct report *r);
 const struct report_op *report_find_op(const struct report *r, const struct report_object *o,

@@ -3,6 +3,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -70,22 +72,72 @@ static struct store_run *new_run(struct store *s, const char *path)
 	return &s->runs[s->n];
 }
 
-static void read_file(struct store *s, const char *path)
+/* Reads it whole; false: it is damaged, and that was said. */
+static bool read_whole(struct store *s, struct store_run *run)
 {
-	struct store_run *run = new_run(s, path);
 	_cleanup_free_ char *problem = NULL;
 	struct buf b = {};
-	int err = file_read(path, &b);
+	int err = file_read(run->path, &b);
 
 	problem = err ? xstrdup(strerror(-err)) : store_read_text(b.s, b.n, run);
 	buf_free(&b);
-	if (problem) {
-		lab_warn("%s is left out: %s", path, problem);
-		free(run->path);
-		s->damaged++;
-	} else {
+	if (!problem)
+		return true;
+	lab_warn("%s is left out: %s", run->path, problem);
+	s->damaged++;
+	return false;
+}
+
+#define HEAD "{ \"covers\" : \"%64[0-9a-f]\" , \"ended\" : \"%31[^\"]\""
+
+/* What store_write() puts at the beginning, of a file that has its end as well. */
+static bool read_head(struct store_run *run)
+{
+	_cleanup_file_ FILE *f = fopen(run->path, "re");
+	char covers[65], ended[32], end[2];
+
+	if (!f || fscanf(f, HEAD, covers, ended) != 2 || strlen(covers) != 64)
+		return false;
+	if (fseek(f, -2, SEEK_END) || fread(end, 1, 2, f) != 2 || memcmp(end, "}\n", 2))
+		return false;
+	run->covers = xstrdup(covers);
+	run->head = xstrdup(ended);
+	run->ended = run->head;
+	return true;
+}
+
+static void read_file(struct store *s, const char *path)
+{
+	struct store_run *run = new_run(s, path);
+
+	if (read_head(run) || read_whole(s, run))
 		s->n++;
-	}
+	else
+		free(run->path);
+}
+
+enum lab_exit store_write(const char *path, json_t *json, char *covers)
+{
+	json_t *o = json_object();
+	const char *ended = store_text(json, "ended");
+	_cleanup_free_ char *text = NULL;
+	struct buf b = {};
+	int err;
+
+	json_object_set_new(o, "covers", json_string(covers));
+	json_object_set_new(o, "ended", json_string(ended ?: ""));
+	json_object_update(o, json);
+	text = json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(10));
+	buf_printf(&b, "%s\n", text ?: "null");
+	err = file_write(path, b.s, b.n);
+	buf_free(&b);
+	json_decref(o);
+	json_decref(json);
+	free(covers);
+	if (err)
+		return lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
+				"cannot write %s: %s", path, strerror(-err));
+	return LAB_OK;
 }
 
 void store_add(struct store *s, const char *path, json_t *json)
@@ -153,22 +205,55 @@ static int by_age(const void *a, const void *b)
 	return r ? r : strcmp(x->path, y->path);
 }
 
+static void free_run(struct store_run *run)
+{
+	json_decref(run->json);
+	free(run->path);
+	free(run->head);
+	free(run->covers);
+}
+
 /* The same file under two names would be two runs. */
 static void remove_twice(struct store *s)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n; i++) {
-		if (n && !strcmp(s->runs[n - 1].path, s->runs[i].path)) {
-			json_decref(s->runs[i].json);
-			free(s->runs[i].path);
-			continue;
-		}
-		s->runs[n++] = s->runs[i];
+		if (n && !strcmp(s->runs[n - 1].path, s->runs[i].path))
+			free_run(&s->runs[i]);
+		else
+			s->runs[n++] = s->runs[i];
 	}
 	s->n = n;
-	for (size_t i = 0; i < n; i++)
-		s->runs[i].id = i + 1;
+}
+
+/* Newest first: of those that know the same things only the newest is read. */
+static void read_what_counts(struct store *s)
+{
+	json_t *seen = json_object();
+	size_t n = 0;
+
+	for (size_t i = s->n; i--;) {
+		struct store_run *run = &s->runs[i];
+
+		if (run->json || json_object_get(seen, run->covers))
+			continue;
+		if (read_whole(s, run))
+			json_object_set_new(seen, run->covers, json_true());
+		else
+			run->id = SIZE_MAX;
+	}
+	json_decref(seen);
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->runs[i].id == SIZE_MAX) {
+			free_run(&s->runs[i]);
+			continue;
+		}
+		s->runs[n] = s->runs[i];
+		s->runs[n].id = n + 1;
+		n++;
+	}
+	s->n = n;
 }
 
 static enum lab_exit read_name(struct store *s, const char *given)
@@ -196,23 +281,22 @@ enum lab_exit store_open(struct store *s, const struct strv *names)
 		ret = read_name(s, names->v[i]);
 	if (!names->n && file_exists(STORE_DEFAULT))
 		ret = read_dir(s, STORE_DEFAULT);
+	if (s->n)
+		qsort(s->runs, s->n, sizeof(*s->runs), by_age);
+	remove_twice(s);
+	read_what_counts(s);
 	if (!ret && !s->n)
 		ret = lab_fail(LAB_CANNOT, "./cdevlab run makes one",
 			       s->damaged ? "there is no record in %s that can be read" :
 					    "there are no records yet in %s",
 			       names->n ? names->v[0] : STORE_DEFAULT);
-	if (s->n)
-		qsort(s->runs, s->n, sizeof(*s->runs), by_age);
-	remove_twice(s);
 	return ret;
 }
 
 void store_free(struct store *s)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		json_decref(s->runs[i].json);
-		free(s->runs[i].path);
-	}
+	for (size_t i = 0; i < s->n; i++)
+		free_run(&s->runs[i]);
 	free(s->runs);
 	*s = (struct store){};
 }

@@ -24,9 +24,11 @@ struct store_run {
 	char *path;
 	size_t id; /* from 1, oldest first */
 	enum store_kind kind;
-	json_t *json;
-	const char *command, *ended; /* of json, or NULL */
-	bool used;		     /* something that is shown comes from it */
+	json_t *json;	     /* NULL: newer ones tell all that it knows, and it was not read */
+	const char *command; /* of json, or NULL */
+	const char *ended;   /* likewise, or of @head */
+	char *head, *covers; /* what its first lines say, or NULL */
+	bool used;	     /* something that is shown comes from it */
 };
 
 struct store {
@@ -40,6 +42,13 @@ struct store {
  * Return: NULL and *run (path is the caller's), or what is wrong with it, a new string.
  */
 char *store_read_text(const char *text, size_t n, struct store_run *run);
+/**
+ * store_write() - writes a record so that it need not be read again when newer ones tell all that it knows
+ * @json:	is freed
+ * @covers:	which things it knows, a hash; a new string that is freed
+ * The file begins with the two. Return: LAB_OK, or LAB_CANNOT after a message.
+ */
+enum lab_exit store_write(const char *path, json_t *json, char *covers);
 /**
  * store_open() - reads records
  * @names:	files, results directories, or directories of those; none: ./cdevlab-results

@@ -205,6 +205,8 @@ static void parts_follow_each_other_and_intervals_are_drawn(void **state)
 						   "{\"row\":\"t\",\"column\":\"c\",\"wall\":{\"unmeasured\":\"no clock\"},\"exact\":null," \
 						   "\"published\":null}]}],\"published\":[]}}"
 
+static void check_structure(const char *page);
+
 static void add_record(struct store *s, const char *path, const char *text)
 {
 	struct store_run run;
@@ -283,6 +285,62 @@ static void a_damaged_record_does_not_take_the_others_with_it(void **state)
 	strv_free(&names);
 	strv_add(&names, "/tmp/cdevlab-not-there");
 	assert_int_equal(store_open(&s, &names), LAB_USAGE);
+	store_free(&s);
+	strv_free(&names);
+	remove_tree(dir);
+}
+
+static void write_record(const char *dir, const char *name, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name), *file = NULL;
+	struct store_run run;
+
+	file = xasprintf("%s/record.json", path);
+	assert_int_equal(make_dirs(path, 0755), 0);
+	assert_null(store_read_text(text, strlen(text), &run));
+	assert_int_equal(store_write(file, run.json, report_covers(run.json)), LAB_OK);
+}
+
+static void of_records_that_know_the_same_only_the_newest_is_read(void **state)
+{
+	char dir[] = "/tmp/cdevlab-test-XXXXXX";
+	_cleanup_free_ char *cut = NULL;
+	struct strv names = {};
+	struct buf page = {};
+	struct report r;
+	struct store s;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	write_record(dir, "z-old", RECORD("2026-11-21T10:00:00Z", "640"));
+	write_record(dir, "a-new", RECORD("2026-11-21T11:00:00Z", "650"));
+	/* the oldest, but the only one that knows another module */
+	write_record(dir, "other",
+		     "{\"ended\":\"2026-11-01T10:00:00Z\",\"inputs\":[],\"tests\":{},\"bench\":{"
+		     "\"operations\":[" OP("\"tick\"", "77", "7") "]}}");
+	strv_add(&names, dir);
+	assert_int_equal(store_open(&s, &names), LAB_OK);
+	assert_int_equal(s.n, 3);
+	assert_non_null(s.runs[0].json);
+	assert_null(s.runs[1].json);
+	assert_string_equal(s.runs[1].ended, "2026-11-21T10:00:00Z");
+	assert_non_null(s.runs[2].json);
+	report_init(&r, &s);
+	assert_int_equal(r.n_ops, 3);
+	report_html(&r, &page);
+	assert_non_null(strstr(page.s, "href=\"#record-3\">650<"));
+	assert_non_null(strstr(page.s, "href=\"#record-1\">77<"));
+	check_structure(page.s);
+	report_free(&r);
+	buf_free(&page);
+	store_free(&s);
+	/* cut off, it has its head and is damaged all the same; the older one counts again */
+	cut = xasprintf("%s/a-new/record.json", dir);
+	assert_int_equal(truncate(cut, 1000), 0);
+	assert_int_equal(store_open(&s, &names), LAB_OK);
+	assert_int_equal(s.n, 2);
+	assert_int_equal(s.damaged, 1);
+	assert_non_null(s.runs[1].json);
 	store_free(&s);
 	strv_free(&names);
 	remove_tree(dir);
@@ -493,6 +551,7 @@ int main(void)
 		cmocka_unit_test(parts_follow_each_other_and_intervals_are_drawn),
 		cmocka_unit_test(what_is_no_record_is_told_why),
 		cmocka_unit_test(a_damaged_record_does_not_take_the_others_with_it),
+		cmocka_unit_test(of_records_that_know_the_same_only_the_newest_is_read),
 		cmocka_unit_test(a_record_of_wrong_types_is_no_crash),
 		cmocka_unit_test(a_page_is_whole_and_needs_nothing_else),
 		cmocka_unit_test(the_newest_record_counts_and_is_linked),
