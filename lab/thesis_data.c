@@ -233,11 +233,12 @@ static enum lab_exit read_pilot(const struct object *o, struct thesis_data *d)
 
 static enum lab_exit read_root(const struct object *o, struct thesis_data *d)
 {
-	struct object hello = { json_object_get(o->json, "hello"), o->path, "hello: " };
+	struct object hello = { json_object_get(o->json, "machine_code"), o->path,
+				"machine_code: " };
 	enum lab_exit ret;
 
 	ret = read_fields(o, root_fields, ARRAY_SIZE(root_fields),
-			  " builds pilot hello may may_not ", d);
+			  " builds pilot machine_code may may_not ", d);
 	if (!ret)
 		ret = read_builds(o, d);
 	if (!ret)

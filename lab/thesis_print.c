@@ -194,6 +194,6 @@ json_t *thesis_json(const struct thesis *t)
 			  (int)h->stack_bytes[THESIS_RUST]);
 	return json_pack("{s:s, s:s, s:s, s:f, s:f, s:o, s:o, s:o, s:o, s:o}", "source", t->source,
 			 "note", t->note, "operation", t->op, "operations", t->operations, "idle_w",
-			 t->idle_w, "builds", builds, "hello", hello, "figures", figures, "may",
-			 sentences_json(&t->may), "may_not", sentences_json(&t->may_not));
+			 t->idle_w, "builds", builds, "machine_code", hello, "figures", figures,
+			 "may", sentences_json(&t->may), "may_not", sentences_json(&t->may_not));
 }

@@ -214,7 +214,7 @@ static void damage_of_any_value_is_refused_by_its_name(void **state)
 	spoil(root, root);
 	spoil(root, json_array_get(json_object_get(root, "builds"), 1));
 	spoil(root, json_object_get(root, "pilot"));
-	spoil(root, json_object_get(root, "hello"));
+	spoil(root, json_object_get(root, "machine_code"));
 	json_decref(root);
 }
 
