@@ -28,7 +28,7 @@
 
 #define RECIPE "1" /* raised when what is made, or how, changes */
 /* What is needed on disk at most while it is made, beside the downloads. */
-#define NEED		  (4200LL << 20)
+#define NEED		  (3000LL << 20)
 #define PREPARE_TIMEOUT_S 3600
 
 /* struct recipe - what a kernel's configuration says of the tools that built it */
@@ -825,6 +825,25 @@ static enum lab_exit check_prepared(const struct kernel *k, const char *root, si
 	return ret;
 }
 
+/* rust-src is 400 MB, of which only the library was made. */
+static int remove_rust_source(const char *root)
+{
+	_cleanup_free_ char *dir = toolchain_file(root, "usr/src");
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	int err = 0;
+
+	while (!err && d && (e = readdir(d))) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", dir, e->d_name);
+
+		if (str_starts(e->d_name, "rustc-"))
+			err = remove_tree(path);
+	}
+	if (d)
+		closedir(d);
+	return err;
+}
+
 /* From the source tree to the headers: what a module's build reads; the tree goes. */
 static enum lab_exit take_result(const char *root)
 {
@@ -850,6 +869,8 @@ static enum lab_exit take_result(const char *root)
 		err = -errno;
 	if (!err)
 		err = remove_tree(src);
+	if (!err)
+		err = remove_rust_source(root);
 	return err ? cannot_write(to, -err) : LAB_OK;
 }
 
