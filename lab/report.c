@@ -58,11 +58,13 @@ static const char *driver_of(const json_t *inputs, const char *module)
 	size_t i, k;
 	json_t *in, *m;
 
-	json_array_foreach(inputs, i, in)
-		json_array_foreach(json_object_get(in, "modules"), k, m)
+	json_array_foreach(inputs, i, in) {
+		json_array_foreach(json_object_get(in, "modules"), k, m) {
 			if (module && store_text(m, "name") &&
 			    !strcmp(store_text(m, "name"), module))
 				return store_text(in, "driver");
+		}
+	}
 	return NULL;
 }
 
@@ -103,6 +105,7 @@ static void read_bench(struct report *r, struct store_run *run, const json_t *be
 		op->share = store_number(o, "share_at_mode");
 		op->mean = store_number(o, "mean");
 		read_split(op, json_object_get(o, "split"));
+		op->functions = json_object_get(o, "functions");
 	}
 }
 

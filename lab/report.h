@@ -24,6 +24,7 @@ struct report_op {
 	double mean, share;
 	bool split;
 	long user, in_module, rest;
+	const json_t *functions; /* of the module, with their instructions; or NULL */
 	struct store_run *run;
 	size_t group, nth; /* where it stands */
 };

@@ -197,6 +197,78 @@ static void html_rows(struct buf *b, const struct build *build, const struct row
 	buf_puts(b, "</tbody></table></div>\n");
 }
 
+/* As people write it: what the disassembly knows of a name. */
+static const char *shown_name(const struct report_object *o, const char *name)
+{
+	json_t *f;
+	size_t i;
+
+	json_array_foreach(json_object_get(json_object_get(o->json, "stack"), "functions"), i, f)
+		if (store_text(f, "name") && !strcmp(store_text(f, "name"), name))
+			return store_text(f, "shown") ?: name;
+	return name;
+}
+
+static void html_executed(struct buf *b, const struct report_object *o, const struct report_op *op)
+{
+	const char *name;
+	json_t *n;
+	bool any = false;
+
+	buf_puts(b, "<td>");
+	json_object_foreach((json_t *)op->functions, name, n) {
+		if (json_number_value(n) < 1)
+			continue;
+		buf_puts(b, any ? "<br/>" : "");
+		html_elf(b, "code", NULL, "%.0f %s", json_number_value(n), shown_name(o, name));
+		any = true;
+	}
+	buf_puts(b, "</td>");
+}
+
+#define EXPLAINED_FROM 10
+
+/* Where a difference lies: which part, and which functions of each module took how many instructions. */
+static void html_explanations(struct buf *b, const struct build *build, const struct row *rows,
+			      size_t n)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct report_op *c = rows[i].op[0];
+
+		for (size_t k = 1; k < build->n; k++) {
+			const struct report_op *rust = rows[i].op[k];
+
+			if (!rust || !c->split || !rust->split || c->spread ||
+			    labs(rust->instructions - c->instructions) <= EXPLAINED_FROM)
+				continue;
+			if (!any)
+				buf_puts(
+					b,
+					"<details><summary>Where differences of more than 10 "
+					"instructions lie</summary><div class=\"wide\"><table><thead>"
+					"<tr><th>operation</th><th class=\"r\">difference</th>"
+					"<th class=\"r\">module</th><th class=\"r\">kernel</th>"
+					"<th class=\"r\">user</th><th>executed in C</th>"
+					"<th>executed in Rust</th></tr></thead><tbody>\n");
+			any = true;
+			buf_puts(b, "<tr>");
+			html_elf(b, "th", NULL, "%s%s%s", c->name, build->n > 2 ? ", " : "",
+				 build->n > 2 ? series_name(build, k) : "");
+			html_elf(b, "td", "r", "%+ld", rust->instructions - c->instructions);
+			html_elf(b, "td", "r", "%+ld", rust->in_module - c->in_module);
+			html_elf(b, "td", "r", "%+ld", rust->rest - c->rest);
+			html_elf(b, "td", "r", "%+ld", rust->user - c->user);
+			html_executed(b, build->o[0], c);
+			html_executed(b, build->o[k], rust);
+			buf_puts(b, "</tr>\n");
+		}
+	}
+	if (any)
+		buf_puts(b, "</tbody></table></div></details>\n");
+}
+
 /* --- all pairs at a glance --- */
 
 static const char *verdict_of(const struct report *r, const struct report_object *o)
@@ -337,6 +409,7 @@ void report_html_pairs(const struct report *r, struct buf *b)
 				 build.o[0]->at.release ?: "");
 			html_chart(b, &build, rows, n, i);
 			html_rows(b, &build, rows, n);
+			html_explanations(b, &build, rows, n);
 		}
 		free(rows);
 	}
@@ -394,6 +467,12 @@ static void html_sizes(const struct report *r, struct buf *b, size_t from)
 	buf_puts(b, "</tbody></table></div>\n");
 }
 
+/* A narrow heading; everybody knows the rest. */
+static const char *option_name(const char *config)
+{
+	return config && str_starts(config, "CONFIG_") ? config + strlen("CONFIG_") : config;
+}
+
 static void html_hardening(const struct report *r, struct buf *b, size_t from)
 {
 	const json_t *names = NULL;
@@ -418,7 +497,7 @@ static void html_hardening(const struct report *r, struct buf *b, size_t from)
 				buf_puts(b, "<th class=\"r\">");
 				html_text(b, store_text(h, "name"));
 				buf_puts(b, "<br/><span class=\"small\">");
-				html_text(b, store_text(h, "config"));
+				html_text(b, option_name(store_text(h, "config")));
 				buf_puts(b, "=");
 				html_text(b, store_text(h, "set"));
 				buf_puts(b, "</span></th>");
@@ -427,9 +506,10 @@ static void html_hardening(const struct report *r, struct buf *b, size_t from)
 		}
 		buf_puts(b, "<tr>");
 		html_el(b, "th", NULL, o->name);
-		json_array_foreach(json_object_get(o->json, "hardening"), k, h)
+		json_array_foreach(json_object_get(o->json, "hardening"), k, h) {
 			html_elf(b, "td", "r", "%.0f of %.0f", store_number(h, "functions"),
 				 store_number(h, "of"));
+		}
 		buf_puts(b, "</tr>\n");
 	}
 	if (names)
@@ -459,13 +539,15 @@ void report_html_objects(const struct report *r, struct buf *b)
 
 /* --- matching functions --- */
 
-static void html_function(struct buf *b, const json_t *f)
+static void html_function(struct buf *b, const json_t *f, const json_t *reached)
 {
 	static const char *const keys[] = { "instructions", "branches", "calls", "stack",
 					    "registers" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		html_count(b, f, keys[i]);
+	html_count(b, reached, "functions");
+	html_count(b, reached, "instructions");
 }
 
 static void html_line(struct buf *b, const json_t *line)
@@ -516,17 +598,19 @@ static void html_code(struct buf *b, const struct report_pair *p)
 		b,
 		"<div class=\"wide\"><table><thead><tr><th>function</th><th></th>"
 		"<th class=\"r\">instructions</th><th class=\"r\">branches</th><th class=\"r\">calls</th>"
-		"<th class=\"r\">stack, bytes</th><th class=\"r\">registers</th></tr></thead><tbody>\n");
+		"<th class=\"r\">stack, bytes</th><th class=\"r\">registers</th>"
+		"<th class=\"r\">functions with those it reaches</th>"
+		"<th class=\"r\">their instructions</th></tr></thead><tbody>\n");
 	json_array_foreach(p->code, i, f) {
 		const json_t *c = json_object_get(f, "a"), *rust = json_object_get(f, "b");
 
 		buf_puts(b, "<tr>");
 		html_el(b, "th", NULL, store_text(f, "role"));
 		html_el(b, "td", NULL, "C");
-		html_function(b, c);
+		html_function(b, c, json_object_get(f, "a_reached"));
 		buf_puts(b, "</tr><tr><th></th>");
 		html_el(b, "td", NULL, "Rust");
-		html_function(b, rust);
+		html_function(b, rust, json_object_get(f, "b_reached"));
 		buf_puts(b, "</tr>\n");
 	}
 	buf_puts(b, "</tbody></table></div>\n");
@@ -542,9 +626,10 @@ void report_html_code(const struct report *r, struct buf *b)
 		if (!b->n)
 			buf_puts(
 				b,
-				"<p>Functions of both that have the same task, each without those "
-				"that it calls: what the compilers made of them, not how much of it "
-				"is executed.</p>\n");
+				"<p>Functions of both that have the same task: what the compilers made "
+				"of them, not how much of it is executed. Rust often enters through a "
+				"small function that calls the one with the work, so the last two "
+				"columns add what each reaches in its own module.</p>\n");
 		html_code(b, &r->pairs[i]);
 	}
 }

@@ -14,6 +14,7 @@
 #include "boot.h"
 #include "initramfs.h"
 #include "proc.h"
+#include "report.h"
 
 #define ROUNDS_DEFAULT 3
 #define ROUNDS_MAX     99
@@ -118,6 +119,47 @@ static double self_run(char *const *argv, long *max_kib)
 	return now_s() - start;
 }
 
+#define RECORDS 1000
+
+/* A report of so many records as a long time of use leaves: ten drivers, each with its own figures. */
+static void time_report(const char *tmp)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/records", tmp);
+	struct strv names = {};
+	struct store s = {};
+	double start;
+
+	for (int i = 0; i < RECORDS; i++) {
+		_cleanup_free_ char *run = xasprintf("%s/%d", dir, i), *file = NULL, *ended = NULL;
+		json_t *ops = json_array(), *o;
+
+		file = xasprintf("%s/record.json", run);
+		ended = xasprintf("2026-%02d-%02dT00:00:00Z", 1 + i / 84, 1 + i / 3 % 28);
+		make_dirs(run, 0755);
+		for (int k = 0; k < 500; k++) {
+			_cleanup_free_ char *name = xasprintf("op %d", k);
+			_cleanup_free_ char *module = xasprintf("driver%d", i % 10);
+
+			json_array_append_new(ops, json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}",
+							     "kernel", "debian:trixie/amd64",
+							     "release", "6.12", "compiler", "gcc",
+							     "module", module, "operation", name,
+							     "instructions", 500 + k));
+		}
+		o = json_pack("{s:s, s:[], s:{}, s:{s:o}}", "ended", ended, "inputs", "tests",
+			      "bench", "operations", ops);
+		if (store_write(file, o, report_covers(o)))
+			return;
+	}
+	strv_add(&names, dir);
+	start = now_s();
+	if (!store_open(&s, &names) && !report_write(&s, tmp))
+		printf("  a report of %d records                %6.2f s\n", RECORDS,
+		       now_s() - start);
+	store_free(&s);
+	strv_free(&names);
+}
+
 int main(int argc, char **argv)
 {
 	size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : ROUNDS_DEFAULT;
@@ -167,6 +209,7 @@ int main(int argc, char **argv)
 		printf("  host program, peak resident            %6.1f MiB\n",
 		       atof(peak ?: "0") / 1024);
 	}
+	time_report(tmp);
 	temp_dir_done(tmp);
 	kernel_free(&k);
 	return 0;
