@@ -186,7 +186,7 @@ static void html_hello(const struct report *r, const struct thesis *t, struct bu
 
 		for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
 			buf_puts(b, "<td class=\"r\">");
-			if (json_is_number(json_object_get(side, keys[k])))
+			if (pair && json_is_number(json_object_get(side, keys[k])))
 				report_link(b, pair->code_run, "%.0f", store_number(side, keys[k]));
 			else
 				buf_puts(b, "unmeasured");
