@@ -193,9 +193,10 @@ static const json_t *child_named(const json_t *t, const char *name)
 	size_t i;
 	json_t *o;
 
-	json_array_foreach(json_object_get(t, "children"), i, o)
+	json_array_foreach(json_object_get(t, "children"), i, o) {
 		if (name && store_text(o, "name") && !strcmp(store_text(o, "name"), name))
 			return o;
+	}
 	return NULL;
 }
 
@@ -206,8 +207,9 @@ static void count(const json_t *t, struct report_cell *c)
 	json_t *o;
 	size_t i;
 
-	json_array_foreach(children, i, o)
+	json_array_foreach(children, i, o) {
 		count(o, c);
+	}
 	if (json_array_size(children))
 		return;
 	c->passed += !strcmp(result, "pass");
@@ -310,8 +312,9 @@ static void read_matrix(struct report *r, struct store_run *run)
 			continue;
 		kernel = kernel_index(r, run, name, store_text(o, "release"),
 				      store_text(o, "skipped"));
-		json_array_foreach(json_object_get(matrix, "rows"), i, row)
+		json_array_foreach(json_object_get(matrix, "rows"), i, row) {
 			read_row(r, run, row, k, kernel);
+		}
 	}
 }
 
@@ -373,9 +376,10 @@ static void read_tables(struct report *r, struct store_run *run, const json_t *b
 		run->used = true;
 		r->tables[r->n_tables] = (struct report_table){ driver, at.kernel, at.release,
 								title,	.json = o, .run = run };
-		json_array_foreach(json_object_get(bench, "published"), k, p)
+		json_array_foreach(json_object_get(bench, "published"), k, p) {
 			if (store_text(p, "driver") && !strcmp(store_text(p, "driver"), driver))
 				r->tables[r->n_tables].published = p;
+		}
 		r->n_tables++;
 	}
 }
@@ -432,10 +436,11 @@ static const json_t *code_of_run(const json_t *record, const struct report_pair 
 
 		if (!same_place(&at, &p->c->at))
 			continue;
-		json_array_foreach(json_object_get(in, "twins"), k, twin)
+		json_array_foreach(json_object_get(in, "twins"), k, twin) {
 			if (same_text(store_text(twin, "a"), p->c->name) &&
 			    same_text(store_text(twin, "b"), p->rust->name))
 				return json_object_get(twin, "asm");
+		}
 	}
 	return NULL;
 }
@@ -530,8 +535,9 @@ static void read_compare(struct report *r, struct store_run *run)
 
 		add_object(r, run, &at, store_text(side, "room"), side, true);
 		read_side_tests(r, run, side);
-		json_array_foreach(json_object_get(run->json, "operations"), i, o)
+		json_array_foreach(json_object_get(run->json, "operations"), i, o) {
 			read_compared_op(r, run, side, o, json_object_get(o, sides[s]));
+		}
 	}
 }
 
@@ -586,8 +592,9 @@ char *report_covers(json_t *record)
 
 	store_add(&s, "", json_incref(record));
 	report_init(&r, &s);
-	json_object_foreach(r.seen, key, v)
+	json_object_foreach(r.seen, key, v) {
 		strv_add(&keys, key);
+	}
 	strv_sort(&keys);
 	hash_puts(h, s.runs[0].kind == STORE_COMPARE ? "compare" : "run");
 	for (size_t i = 0; i < keys.n; i++)

@@ -128,9 +128,10 @@ static const json_t *input_of(const struct store_run *run, const char *kernel)
 	json_t *in;
 	size_t i;
 
-	json_array_foreach(json_object_get(run->json, "inputs"), i, in)
+	json_array_foreach(json_object_get(run->json, "inputs"), i, in) {
 		if (store_text(in, "kernel") && !strcmp(store_text(in, "kernel"), kernel))
 			return in;
+	}
 	return run->json;
 }
 
@@ -283,8 +284,9 @@ static void html_record(struct buf *b, const struct store_run *run)
 	html_term(b, "cdevlab", first_input(o, "cdevlab"));
 	html_term(b, "host", first_input(o, "host"));
 	html_term(b, "QEMU", first_input(o, "qemu"));
-	json_array_foreach(json_object_get(o, "inputs"), i, in)
+	json_array_foreach(json_object_get(o, "inputs"), i, in) {
 		html_input(b, in);
+	}
 	for (const char *side = "a"; side; side = *side == 'a' ? "b" : NULL) {
 		const json_t *s = json_object_get(o, side);
 

@@ -203,9 +203,10 @@ static const char *shown_name(const struct report_object *o, const char *name)
 	json_t *f;
 	size_t i;
 
-	json_array_foreach(json_object_get(json_object_get(o->json, "stack"), "functions"), i, f)
+	json_array_foreach(json_object_get(json_object_get(o->json, "stack"), "functions"), i, f) {
 		if (store_text(f, "name") && !strcmp(store_text(f, "name"), name))
 			return store_text(f, "shown") ?: name;
+	}
 	return name;
 }
 
@@ -614,8 +615,9 @@ static void html_code(struct buf *b, const struct report_pair *p)
 		buf_puts(b, "</tr>\n");
 	}
 	buf_puts(b, "</tbody></table></div>\n");
-	json_array_foreach(p->code, i, f)
+	json_array_foreach(p->code, i, f) {
 		html_lines(b, f);
+	}
 }
 
 void report_html_code(const struct report *r, struct buf *b)

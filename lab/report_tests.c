@@ -65,6 +65,8 @@ static void html_matrix(const struct report *r, struct buf *b)
 	for (size_t row = 0; row < r->n_rows; row++) {
 		const struct report_cell *first = first_of_row(r, row);
 
+		if (!first)
+			continue;
 		buf_puts(b, "<tr>");
 		html_el(b, "th", NULL, first->module ?: first->driver);
 		for (size_t k = 0; k < r->n_kernels; k++)
@@ -207,8 +209,9 @@ static void collect_skips(struct skips *s, const json_t *t, const char *module)
 	json_t *child;
 	size_t i;
 
-	json_array_foreach(children, i, child)
+	json_array_foreach(children, i, child) {
 		collect_skips(s, child, module);
+	}
 	if (!json_array_size(children) && result && !strcmp(result, "skip"))
 		add_skip(s, store_text(t, "reason") ?: "no reason given", module);
 }

@@ -90,15 +90,24 @@ static bool read_whole(struct store *s, struct store_run *run)
 
 #define HEAD "{ \"covers\" : \"%64[0-9a-f]\" , \"ended\" : \"%31[^\"]\""
 
+static bool parse_head(FILE *f, char covers[65], char ended[32])
+{
+	char end[2];
+
+	return fscanf(f, HEAD, covers, ended) == 2 && strlen(covers) == 64 &&
+	       !fseek(f, -2, SEEK_END) && fread(end, 1, 2, f) == 2 && !memcmp(end, "}\n", 2);
+}
+
 /* What store_write() puts at the beginning, of a file that has its end as well. */
 static bool read_head(struct store_run *run)
 {
-	_cleanup_file_ FILE *f = fopen(run->path, "re");
-	char covers[65], ended[32], end[2];
+	FILE *f = fopen(run->path, "re");
+	char covers[65], ended[32];
+	bool whole = f && parse_head(f, covers, ended);
 
-	if (!f || fscanf(f, HEAD, covers, ended) != 2 || strlen(covers) != 64)
-		return false;
-	if (fseek(f, -2, SEEK_END) || fread(end, 1, 2, f) != 2 || memcmp(end, "}\n", 2))
+	if (f)
+		fclose(f);
+	if (!whole)
 		return false;
 	run->covers = xstrdup(covers);
 	run->head = xstrdup(ended);
