@@ -129,9 +129,10 @@ static bool has_clock(const struct report_table *t, const char *clock)
 	json_t *cell;
 	size_t i;
 
-	json_array_foreach(json_object_get(t->json, "cells"), i, cell)
+	json_array_foreach(json_object_get(t->json, "cells"), i, cell) {
 		if (json_is_object(json_object_get(cell, clock)))
 			return true;
+	}
 	return false;
 }
 
