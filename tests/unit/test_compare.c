@@ -66,6 +66,8 @@ static const char b_source[] = ".text\n"
 			       ".type init_module, @function\n"
 			       "init_module: ret\n"
 			       ".size init_module, .-init_module\n"
+			       ".section __patchable_function_entries,\"a\",@progbits\n"
+			       ".quad init_module\n"
 			       ".section .rodata,\"a\",@progbits\n"
 			       ".quad " VTABLE "\n";
 
