@@ -136,6 +136,7 @@ static ssize_t racy_read(struct file *file, char __user *buf, size_t len, loff_t
 struct racy_waiter {
 	struct list_head link;
 	struct task_struct *task;
+	bool given;
 };
 static DEFINE_SPINLOCK(racy_hand_lock);
 static LIST_HEAD(racy_waiters);
@@ -158,8 +159,11 @@ static void hand_take(void)
 	mutex_lock(&racy_lock);
 	racy_waits++;
 	mutex_unlock(&racy_lock);
-	set_current_state(TASK_UNINTERRUPTIBLE);
-	schedule();
+	/* a wake-up of the mutex above may still come, and is not the one that is waited for */
+	do {
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		schedule();
+	} while (!READ_ONCE(me.given));
 }
 
 static void hand_give(void)
@@ -170,8 +174,12 @@ static void hand_give(void)
 	next = list_first_entry_or_null(&racy_waiters, struct racy_waiter, link);
 	racy_held = next;
 	if (next) {
+		struct task_struct *task = next->task;
+
 		list_del(&next->link);
-		wake_up_process(next->task);
+		/* then it may go; its task stays for as long as this lock is held (RCU) */
+		WRITE_ONCE(next->given, true);
+		wake_up_process(task);
 	}
 	spin_unlock(&racy_hand_lock);
 }
