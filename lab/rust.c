@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,10 +126,15 @@ static const char enter[] =
 	"exec chroot \"$root\" /usr/bin/env -i HOME=/tmp PATH=/usr/bin:/usr/sbin LC_ALL=C "
 	"TMPDIR=${dir:+" RUST_BUILD_DIR "} \"$@\"";
 
+/* unshare's own default, unless check_enter() has found that it does not work here */
+static const char *propagation = "private";
+
 static void unshare_command(struct strv *argv)
 {
 	strv_add(argv, "unshare");
 	strv_add(argv, "--mount");
+	strv_add(argv, "--propagation");
+	strv_add(argv, propagation);
 	if (getuid())
 		strv_add(argv, "--map-root-user");
 	strv_add(argv, "sh");
@@ -171,40 +177,80 @@ static const char *enter_remedy(void)
 	return "run it as root, or where users may have namespaces (a container often forbids it)";
 }
 
-/* Before anything is fetched: whether this process may do what enter does. */
-static enum lab_exit check_enter(void)
+/* Mounts /proc on the directory in a namespace. *why is set, a new string, where that does not work. */
+static enum lab_exit try_enter(const char *dir, char **why)
 {
 	static const char try[] =
 		"PATH=$PATH:/usr/sbin:/sbin; mount --rbind /proc \"$1\" && chroot / true";
-	static bool works;
 	struct strv argv = {};
 	struct proc p = {};
-	char *dir, *why;
 	enum lab_exit ret;
 
-	if (works)
-		return LAB_OK;
-	dir = temp_dir(NULL);
-	if (!dir)
-		return LAB_CANNOT;
 	unshare_command(&argv);
 	strv_add(&argv, try);
 	strv_add(&argv, "sh");
 	strv_add(&argv, dir);
 	p.argv = argv.v;
 	ret = proc_run(&p);
+	*why = NULL;
 	if (!ret && p.status) {
-		why = str_trim(p.err.s ?: "");
-		why[strcspn(why, "\n")] = '\0';
+		char *text = str_trim(p.err.s ?: "");
+
+		text[strcspn(text, "\n")] = '\0';
+		*why = xstrdup(*text ? text : "unshare fails");
+	}
+	strv_free(&argv);
+	proc_free(&p);
+	return ret;
+}
+
+static bool is_mounted_on(const char *dir)
+{
+	_cleanup_free_ char *up = xasprintf("%s/..", dir);
+	struct stat a, b;
+
+	return !stat(dir, &a) && !stat(up, &b) && a.st_dev != b.st_dev;
+}
+
+/*
+ * Before anything is fetched: whether this process may do what enter does. In a chroot, whose root is no mount,
+ * nothing can be made private; there it is tried whether what is mounted in the namespace stays in it.
+ */
+static enum lab_exit check_enter(void)
+{
+	_cleanup_free_ char *why = NULL;
+	static bool works;
+	enum lab_exit ret;
+	char *dir;
+
+	if (works)
+		return LAB_OK;
+	if (!lab_cache_dir())
+		return LAB_CANNOT;
+	dir = temp_dir(lab_cache_dir());
+	if (!dir)
+		return LAB_CANNOT;
+	ret = try_enter(dir, &why);
+	if (!ret && why && !getuid()) {
+		char *other = NULL;
+
+		propagation = "unchanged";
+		ret = try_enter(dir, &other);
+		if (is_mounted_on(dir)) {
+			umount2(dir, MNT_DETACH);
+			free(other);
+			other = xstrdup("what is mounted in a chroot would be seen outside of it");
+		}
+		free(why);
+		why = other;
+	}
+	if (!ret && why)
 		ret = lab_fail(
 			LAB_CANNOT, enter_remedy(),
 			"Rust modules are built in a root of their own, which cannot be entered here: %s",
-			*why ? why : "unshare fails");
-	}
+			why);
 	works = !ret;
 	temp_dir_done(dir);
-	strv_free(&argv);
-	proc_free(&p);
 	return ret;
 }
 
