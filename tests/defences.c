@@ -1152,6 +1152,43 @@ a_rust_module_that_does_not_build_fails_with_its_own_file_or_the_missing_symbol(
 	OUT_HAS(r, "--rust");
 }
 
+static void rewrite(const char *dir, const char *name, const char *from, const char *to)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name), *text = NULL;
+	struct buf b = {};
+
+	assert_int_equal(file_read(path, &b), 0);
+	assert_non_null(strstr(b.s, from));
+	text = str_replace(b.s, from, to);
+	assert_int_equal(file_write(path, text, strlen(text)), 0);
+	buf_free(&b);
+}
+
+/* A driver's header is the twin's as well. What differs nevertheless is found when it is built or when it is run. */
+static void a_twin_with_another_abi_is_caught(void **state)
+{
+	_cleanup_free_ char *cache = make_rust_cache("another-abi", true);
+	_cleanup_free_ char *dir = make_dir("another"), *room = xasprintf("%s/rvcpu", dir);
+	_cleanup_free_ char *ours = xasprintf("%s/drivers/rvcpu", lab_data_dir());
+	struct how h = { .cache = cache };
+	struct run *r;
+
+	(void)state;
+	assert_int_equal(copy_tree(ours, room, NULL), 0);
+	/* what the twin answers to: all the other tests use the header's number */
+	rewrite(room, "rvcpu_rust.rs", "if cmd != RVCPU_READ {", "if cmd != RVCPU_READ + 1 {");
+	r = start(&h, "test --rust %s --only rvcpu_rust/conform/ioctl", room);
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	OUT_HAS(r, "ioctl.known");
+	/* what it carries: another size of the structure is another number of the call */
+	rewrite(room, "rvcpu_rust.rs", "== 24", "== 32");
+	r = start(&h, "test --rust %s", room);
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	ERR_HAS(r, "rvcpu_rust.rs:46");
+}
+
 /* --- several kernels --- */
 
 static const char release_test[] = "#include <string.h>\n"
@@ -1903,6 +1940,7 @@ int main(int argc, char **argv)
 		TEST(without_a_network_the_toolchain_cannot_be_made),
 		TEST(a_toolchain_that_is_removed_in_the_middle_is_told_and_made_anew),
 		TEST(a_rust_module_that_does_not_build_fails_with_its_own_file_or_the_missing_symbol),
+		TEST(a_twin_with_another_abi_is_caught),
 		TEST(a_fetch_survives_interrupts_a_kill_and_spoilt_files_and_a_second_fetch),
 		TEST(what_fails_on_one_kernel_is_one_cell_of_the_table),
 		TEST(a_kernel_of_all_that_cannot_be_had_is_a_skipped_column),
