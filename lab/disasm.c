@@ -803,8 +803,8 @@ int disasm_open(const char *ko, struct disasm *d)
 {
 	struct elf_symbol *symbols = NULL;
 	cs_insn *buffer;
+	size_t n = 0;
 	csh handle;
-	size_t n;
 	int ret;
 
 	*d = (struct disasm){};
@@ -814,7 +814,7 @@ int disasm_open(const char *ko, struct disasm *d)
 	if (!ret)
 		ret = open_capstone(d->image.machine, &handle);
 	if (ret) {
-		elf_functions_free(symbols, symbols ? n : 0);
+		elf_functions_free(symbols, n);
 		return ret;
 	}
 	take_symbols(d, symbols, n);
