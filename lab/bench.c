@@ -194,7 +194,7 @@ const struct bench_op *bench_find_op(const struct bench *b, const struct kernel 
 }
 
 static void read_op(struct bench *b, struct bench_guest *g, const struct item *it, json_t *line,
-		    long per_tick)
+		    long per_tick, const json_t *empty)
 {
 	const char *name = json_string_value(json_object_get(line, "op"));
 	const char *floor = json_string_value(json_object_get(line, "floor"));
@@ -219,6 +219,8 @@ static void read_op(struct bench *b, struct bench_guest *g, const struct item *i
 		.instructions = per_tick * json_integer_value(json_object_get(line, "mode")),
 		.at_mode = json_integer_value(json_object_get(line, "at_mode")) / samples,
 		.mean = per_tick * json_number_value(json_object_get(line, "mean")),
+		.empty = per_tick * json_integer_value(json_object_get(empty, "mode")),
+		.empty_mean = per_tick * json_number_value(json_object_get(empty, "mean")),
 		.per_tick = per_tick,
 	};
 }
@@ -227,11 +229,14 @@ static void read_splits(struct bench *b, struct bench_guest *g)
 {
 	struct trace_split empty = {};
 
-	for (size_t s = 0; s < g->n_splits && !empty.passes; s++)
-		if (!strcmp(g->splits[s].op, FLOOR_EMPTY))
-			empty = g->splits[s].split;
-	for (size_t s = 0; empty.passes && s < g->n_splits; s++) {
+	for (size_t s = 0; s < g->n_splits; s++) {
 		struct split_record *r = &g->splits[s];
+
+		/* each program's own, which comes first; what it owns may be an operation's by now */
+		if (!strcmp(r->op, FLOOR_EMPTY))
+			empty = r->split;
+		if (!empty.passes)
+			continue;
 
 		for (size_t i = 0; i < b->n; i++) {
 			struct bench_op *op = &b->ops[i];
@@ -255,14 +260,11 @@ static void subtract(struct bench *b)
 {
 	for (size_t i = 0; i < b->n; i++) {
 		struct bench_op *op = &b->ops[i];
-		const struct bench_op *empty = bench_find_op(b, op->kernel, NULL, FLOOR_EMPTY);
 
-		if (!empty || !strcmp(op->name, FLOOR_EMPTY))
+		if (!strcmp(op->name, FLOOR_EMPTY))
 			continue;
-		op->instructions -=
-			empty->per_tick * json_integer_value(json_object_get(empty->raw, "mode"));
-		op->mean -=
-			empty->per_tick * json_number_value(json_object_get(empty->raw, "mean"));
+		op->instructions -= op->empty;
+		op->mean -= op->empty_mean;
 	}
 	for (size_t i = 0; i < b->n; i++) {
 		struct bench_op *op = &b->ops[i];
@@ -355,6 +357,7 @@ static void read_item(struct bench *b, struct bench_guest *g, const struct item 
 	struct strv lines = {};
 	size_t had = b->n;
 	long per_tick = 1;
+	json_t *empty = NULL; /* it comes first */
 
 	if (j->out.s)
 		strv_split(&lines, j->out.s, "\n");
@@ -379,7 +382,9 @@ static void read_item(struct bench *b, struct bench_guest *g, const struct item 
 		else if (skipped)
 			ktap_set(ktap_new(t, name), KTAP_SKIP, "%s", skipped);
 		else if (name) {
-			read_op(b, g, it, line, per_tick);
+			if (!strcmp(name, FLOOR_EMPTY) && !empty)
+				empty = json_incref(line);
+			read_op(b, g, it, line, per_tick, empty);
 			ktap_set(ktap_new(t, name), KTAP_PASS, NULL);
 		}
 		json_decref(line);
@@ -392,6 +397,7 @@ static void read_item(struct bench *b, struct bench_guest *g, const struct item 
 	else if (strcmp(j->status, "0") && strcmp(j->status, "77") && b->n == had)
 		ktap_set(ktap_new(t, "program"), KTAP_FAIL, "%s: %s", j->status,
 			 j->err.s ?: "no message");
+	json_decref(empty);
 	strv_free(&lines);
 }
 

@@ -25,10 +25,12 @@ struct bench_op {
 	json_t *raw;	   /* the guest's line */
 	long instructions; /* mode, the empty call's taken off */
 	long own;	   /* above its floor */
-	double at_mode;	   /* share of samples at the mode, 0..1 */
-	double mean;	   /* of the loop, the empty call's taken off */
-	long per_tick;	   /* instructions; 1, or all the figures are rounded */
-	bool split;	   /* the following are known */
+	long empty;	   /* the empty call's mode in the same program: where code lies matters */
+	double empty_mean;
+	double at_mode; /* share of samples at the mode, 0..1 */
+	double mean;	/* of the loop, the empty call's taken off */
+	long per_tick;	/* instructions; 1, or all the figures are rounded */
+	bool split;	/* the following are known */
 	double user, in_module, kernel_rest;
 	struct bench_function *functions; /* of the module, most expensive first */
 	size_t n_functions;
