@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cmd.h"
 #include "report.h"
@@ -16,13 +15,6 @@ static const char help[] =
 	". Where several know the same thing, the newest one counts.\n"
 	"Without -o it is written to the only RUN that is a directory, else to ./" STORE_DEFAULT
 	".\n";
-
-static bool is_dir(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st) && S_ISDIR(st.st_mode);
-}
 
 static enum lab_exit make_report(const struct args *a)
 {

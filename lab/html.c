@@ -87,8 +87,7 @@ void html_elf(struct buf *b, const char *tag, const char *class, const char *fmt
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	html_el(b, tag, class, text);
 }

@@ -82,8 +82,7 @@ void report_link(struct buf *b, struct store_run *run, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	run->used = true;
 	buf_printf(b, "<a class=\"n\" href=\"#record-%zu\">", run->id);

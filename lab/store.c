@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char *const file_names[] = { "record.json", "compare.json" };
 
@@ -160,13 +159,6 @@ void store_add(struct store *s, const char *path, json_t *json)
 	run->command = store_text(json, "command");
 	run->ended = store_text(json, "ended");
 	run->id = ++s->n;
-}
-
-static bool is_dir(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
 /* The records that lie in a results directory. */

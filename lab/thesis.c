@@ -95,12 +95,11 @@ static struct thesis_figure *add(struct thesis *t, const char *section, struct r
 				 int decimals, const char *unit, const char *what, ...)
 {
 	struct thesis_figure *f;
-	char *text = NULL;
+	char *text;
 	va_list args;
 
 	va_start(args, what);
-	if (vasprintf(&text, what, args) < 0)
-		abort();
+	text = xvasprintf(what, args);
 	va_end(args);
 	t->figures = xrealloc(t->figures, t->n_figures + 1, sizeof(*t->figures));
 	f = &t->figures[t->n_figures++];

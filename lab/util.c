@@ -44,7 +44,7 @@ char *xstrndup(const char *s, size_t n)
 	return or_die(strndup(s, n));
 }
 
-static char *xvasprintf(const char *fmt, va_list ap)
+char *xvasprintf(const char *fmt, va_list ap)
 {
 	char *s;
 
@@ -256,6 +256,13 @@ char *shell_join(char *const *argv)
 bool file_exists(const char *path)
 {
 	return !access(path, F_OK);
+}
+
+bool is_dir(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
 int file_read(const char *path, struct buf *out)

@@ -6,6 +6,7 @@
 #ifndef CDEVLAB_UTIL_H
 #define CDEVLAB_UTIL_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@ void *xrealloc(void *p, size_t n, size_t size);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *xvasprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 
 void free_ptr(void *p); /* for __attribute__((cleanup)): free(*(void **)p) */
 void close_fd(int *fd);
@@ -60,6 +62,7 @@ char *shell_quote(const char *word);
 char *shell_join(char *const *argv);
 
 bool file_exists(const char *path);
+bool is_dir(const char *path);
 int file_read(const char *path, struct buf *out);
 /* Written to a temporary name beside it, synced, renamed: the old content or the new, never half. */
 int file_write(const char *path, const void *data, size_t n);
