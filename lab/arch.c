@@ -23,9 +23,10 @@ static const struct {
 	const char *key;
 	size_t offset;
 } keys[] = {
-	KEY(name),  KEY(machine),     KEY(kbuild),  KEY(triplet),      KEY(cross_packages),
-	KEY(image), KEY(built_image), KEY(qemu),    KEY(qemu_package), KEY(qemu_machine),
-	KEY(cpu),   KEY(cpu_exact),   KEY(console), KEY(append),       KEY(append_exact),
+	KEY(name),	    KEY(machine),      KEY(kbuild), KEY(triplet),     KEY(cross_packages),
+	KEY(rust_packages), KEY(rust_make),    KEY(image),  KEY(built_image), KEY(qemu),
+	KEY(qemu_package),  KEY(qemu_machine), KEY(cpu),    KEY(cpu_exact),   KEY(console),
+	KEY(append),	    KEY(append_exact),
 };
 
 static struct arch *archs;

@@ -431,7 +431,7 @@ enum lab_exit kernel_list(bool json)
 		print_rows(rows);
 		if (name)
 			printf("default: %s; also dir:PATH for a built tree\n", name);
-		puts("rust: yes: its toolchain is here; can: kernel fetch --rust makes it; no: it has no Rust, or is of another architecture");
+		puts("rust: yes: its toolchain is here; can: kernel fetch --rust makes it; no: it has no Rust");
 	}
 	json_decref(rows);
 	return ret;

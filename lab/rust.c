@@ -36,7 +36,8 @@
 struct recipe {
 	char *rustc, *bindgen, *cc; /* as their --version says */
 	char *cc_name;		    /* x86_64-linux-gnu-gcc-14 */
-	char *cc_package;	    /* gcc-14 */
+	char *cc_package;	    /* gcc-14, or where the kernel is another machine's, gcc-14-aarch64-linux-gnu */
+	char *hostcc, *hostcc_package; /* the same gcc, of this machine */
 	char *series;		    /* 7.3 */
 	bool pahole;
 };
@@ -48,6 +49,8 @@ static void recipe_free(struct recipe *r)
 	free(r->cc);
 	free(r->cc_name);
 	free(r->cc_package);
+	free(r->hostcc);
+	free(r->hostcc_package);
 	free(r->series);
 }
 
@@ -74,7 +77,7 @@ static enum lab_exit no_rust(const struct kernel *k)
 {
 	return lab_fail(
 		LAB_CANNOT,
-		"kernels with Rust: debian:trixie-backports/amd64, debian:forky/amd64, debian:sid/amd64",
+		"kernels with Rust: debian:trixie-backports, debian:forky and debian:sid, of amd64 and arm64",
 		"%s (%s) is built without Rust: CONFIG_RUST is not set in its configuration",
 		k->name, k->release);
 }
@@ -92,11 +95,6 @@ static enum lab_exit recipe_read(const struct kernel *k, struct recipe *r)
 			k->name);
 	if (kernel_config(k, "RUST") != 'y')
 		return no_rust(k);
-	if (!arch_is_host(k->arch))
-		return lab_fail(
-			LAB_CANNOT, "docs/cdevlab.1 says what it would need",
-			"Rust modules for %s are not built on a machine of another architecture",
-			k->name);
 	r->rustc = kernel_setting(k->config, "CONFIG_RUSTC_VERSION_TEXT");
 	r->bindgen = kernel_setting(k->config, "CONFIG_BINDGEN_VERSION_TEXT");
 	r->cc = kernel_setting(k->config, "CONFIG_CC_VERSION_TEXT");
@@ -108,7 +106,14 @@ static enum lab_exit recipe_read(const struct kernel *k, struct recipe *r)
 	if (!gcc)
 		return lab_fail(LAB_CANNOT, NULL, "%s was built by %s: only gcc is known here",
 				k->name, r->cc_name);
-	r->cc_package = xstrdup(gcc);
+	r->hostcc_package = xstrdup(gcc);
+	if (arch_is_host(k->arch)) {
+		r->hostcc = xstrdup(r->cc_name);
+		r->cc_package = xstrdup(gcc);
+	} else {
+		r->hostcc = xasprintf("%s-%s", arch_host()->triplet, gcc);
+		r->cc_package = xasprintf("%s-%s", gcc, k->arch->triplet);
+	}
 	r->pahole = pahole && strcmp(pahole, "0");
 	return LAB_OK;
 }
@@ -288,7 +293,6 @@ static const char *toolchain_lacks(const char *root)
 					      "kernel/Makefile",
 					      "kernel/.config",
 					      "kernel/Module.symvers",
-					      "kernel/scripts/target.json",
 					      "kernel/rust/libkernel.rmeta",
 					      "kernel/rust/libcore.rmeta",
 					      "kernel/rust/libmacros.so",
@@ -380,14 +384,13 @@ static char *toolchain_current(const struct place *p, const char *kernel_id, cha
 const char *rust_state(const char *name, const char *release, const char *id, const char *config)
 {
 	_cleanup_free_ char *rust = kernel_setting(config, "CONFIG_RUST"), *root = NULL;
-	const char *damaged, *slash = strrchr(name, '/');
+	const char *damaged;
 	char hash[HASH_HEX];
 	struct place p;
 
 	if (!rust || strcmp(rust, "y"))
 		return "no";
-	if (!slash || !arch_host() || strcmp(slash + 1, arch_host()->name) ||
-	    place_for(&p, name, release))
+	if (!arch_host() || place_for(&p, name, release))
 		return "no";
 	root = toolchain_current(&p, id, hash, &damaged);
 	place_free(&p);
@@ -441,7 +444,12 @@ static void package_specs(const struct kernel *k, const struct recipe *r, struct
 {
 	for (size_t i = 0; i < ARRAY_SIZE(packages); i++)
 		strv_add(specs, packages[i]);
-	strv_add(specs, r->cc_package);
+	strv_add(specs, r->hostcc_package);
+	if (!arch_is_host(k->arch)) {
+		strv_add(specs, r->cc_package);
+		strv_split(specs, k->arch->cross_packages, " ");
+	}
+	strv_split(specs, k->arch->rust_packages, " ");
 	if (r->pahole)
 		strv_add(specs, "pahole");
 	strv_addf(specs, "linux-source-%s=%s", r->series, k->version);
@@ -498,7 +506,7 @@ static enum lab_exit resolve(const struct place *p, struct apt_root *root, const
 	int err;
 
 	*set = (struct deb_set){ .suite = xstrdup(p->suite->name),
-				 .arch = xstrdup(k->arch->name),
+				 .arch = xstrdup(arch_host()->name),
 				 .when = utc_now(),
 				 .release = xstrdup(k->release),
 				 .version = xstrdup(k->version),
@@ -620,14 +628,14 @@ static enum lab_exit copy_headers(const struct kernel *k, const char *root)
  * compiles; their Kconfig files count.
  */
 static const char prepare[] =
-	"set -e; rel=$1 cc=$2 series=$3; top=linux-source-$series; cd /src; "
+	"set -e; rel=$1 cc=$2 hostcc=$3 series=$4; shift 4; args=$*; top=linux-source-$series; cd /src; "
 	"tar -xJf /usr/src/$top.tar.xz --strip-components=1 --anchored --wildcards --exclude=$top/Documentation/*.rst "
 	"--exclude=$top/Documentation/*.yaml --exclude=$top/Documentation/*.txt --exclude=$top/drivers/*.c "
 	"--exclude=$top/sound/*.c --exclude=$top/fs/*.c --exclude=$top/net/*.c --exclude=$top/tools/testing/*.c "
 	"--exclude=$top/drivers/gpu/drm/amd/include/* --exclude=$top/arch/*/boot/dts/*; "
 	"rm /usr/src/$top.tar.xz; "
 	"cp " RUST_KERNEL_DIR "/.config " RUST_KERNEL_DIR "/Module.symvers .; "
-	"m() { make -s KERNELRELEASE=$rel CC=$cc HOSTCC=$cc KBUILD_BUILD_USER=cdevlab \"$@\"; }; "
+	"m() { make -s KERNELRELEASE=$rel CC=$cc HOSTCC=$hostcc KBUILD_BUILD_USER=cdevlab $args \"$@\"; }; "
 	"m olddefconfig; echo stage prepare; m -j$(nproc) prepare modules_prepare";
 
 struct progress {
@@ -677,7 +685,11 @@ static enum lab_exit run_prepare(const struct place *p, const struct kernel *k,
 	strv_add(&argv, "sh");
 	strv_add(&argv, k->release);
 	strv_add(&argv, r->cc_name);
+	strv_add(&argv, r->hostcc);
 	strv_add(&argv, r->series);
+	for (size_t i = 0; i < k->make_args.n && !arch_is_host(k->arch); i++)
+		strv_add(&argv, k->make_args.v[i]);
+	strv_split(&argv, k->arch->rust_make, " ");
 	run.argv = argv.v;
 	lab_stage("prepare", "%s  unpacking the kernel's sources", p->name);
 	ret = proc_run(&run);
@@ -1048,7 +1060,7 @@ static enum lab_exit make_locked(const struct place *p, const struct kernel *k,
 	int err;
 
 	if (!ret)
-		ret = apt_root_make(&apt, p->dir, p->suite, k->arch->name);
+		ret = apt_root_make(&apt, p->dir, p->suite, arch_host()->name);
 	if (!ret && !planned)
 		ret = resolve(p, &apt, k, r, &set);
 	err = ret ? 0 : make_dirs(p->partial, 0755);
