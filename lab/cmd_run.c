@@ -143,17 +143,13 @@ static json_t *record(const struct test_run *t, const struct bench *b, char **ar
 }
 
 /* The record is shown by the name that it gets with its directory. */
-static enum lab_exit write_report(struct results *r)
+static enum lab_exit write_report(struct results *r, json_t *o)
 {
-	_cleanup_free_ char *json = xasprintf("%s/record.json", r->tmp);
 	_cleanup_free_ char *shown = xasprintf("%s/record.json", r->dir);
-	json_t *o = json_load_file(json, 0, NULL);
 	struct store s = {};
 	enum lab_exit ret;
 
-	if (!o)
-		return lab_fail(LAB_CANNOT, NULL, "cannot read %s again", json);
-	store_add(&s, shown, o);
+	store_add(&s, shown, json_incref(o));
 	ret = report_write(&s, r->tmp);
 	store_free(&s);
 	return ret ? ret : results_commit(r);
@@ -171,7 +167,7 @@ static enum lab_exit write_results(struct results *r, const struct test_run *t,
 		bool ktap;
 	} texts[] = { { ktap, true }, { summary, false } };
 	json_t *o = record(t, b, argv, seconds);
-	enum lab_exit ret = store_write(json, o, report_covers(o));
+	enum lab_exit ret = store_write(json, json_incref(o), report_covers(o));
 
 	if (!ret)
 		ret = results_write_junit(junit, t->root);
@@ -186,7 +182,10 @@ static enum lab_exit write_results(struct results *r, const struct test_run *t,
 			ret = lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
 				       "cannot write %s", texts[i].path);
 	}
-	return ret ? ret : write_report(r);
+	if (!ret)
+		ret = write_report(r, o);
+	json_decref(o);
+	return ret;
 }
 
 int cmd_run(int argc, char **argv)
