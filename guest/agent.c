@@ -6,6 +6,7 @@
  *	insmod PATH [PARAM=VALUE...]	loads a module and notes the nodes that appear
  *	rmmod NAME...			unloads them, in that order
  *	sections NAME			where its code lies: a section and an address a line
+ *	symbols				the kernel's own functions: an address and a name a line, then "."
  *
  * The agent trusts nothing it starts: a job may hang, flood, fork away or get stuck in the driver
  * under test, and the next one must still run and be told apart.
@@ -548,6 +549,26 @@ static int sections_main(int argc, char **argv)
 	return 0;
 }
 
+static int symbols_main(void)
+{
+	char line[512], type, name[256];
+	unsigned long address;
+	FILE *f = fopen("/proc/kallsyms", "re");
+
+	if (!f) {
+		fprintf(stderr, "symbols: /proc/kallsyms: %s\n", errno_name(errno));
+		return 1;
+	}
+	/* "ffffffff81000000 T _stext"; a module's has "[NAME]" after it; __pfx_ is padding */
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx %c %255s", &address, &type, name) == 3 && address &&
+		    strchr("tTwW", type) && !strchr(line, '[') && strncmp(name, "__pfx_", 6))
+			printf("%lx %s\n", address, name);
+	puts(".");
+	fclose(f);
+	return 0;
+}
+
 /* ---- Processes ---- */
 
 static bool is_stuck(pid_t pid)
@@ -1007,9 +1028,12 @@ int main(int argc, char **argv)
 		return rmmod_main(argc, argv);
 	if (!strcmp(name, "sections"))
 		return sections_main(argc, argv);
+	if (!strcmp(name, "symbols"))
+		return symbols_main();
 	if (getpid() == 1)
 		init_main();
-	fprintf(stderr, "%s: to be called as insmod, rmmod or sections, or as the first process\n",
+	fprintf(stderr,
+		"%s: to be called as insmod, rmmod, sections or symbols, or as the first process\n",
 		name);
 	return 2;
 }

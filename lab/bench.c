@@ -37,6 +37,7 @@ struct bench_guest {
 		struct trace_split split;
 	} * splits;
 	size_t n_splits;
+	bool asks_symbols; /* of its kernel, which are not known yet */
 	/* of the module that is being traced */
 	struct trace_range *ranges;
 	size_t n_ranges;
@@ -159,6 +160,10 @@ static void add_item(struct bench_guest *g, const struct built *built, const str
 	struct boot *b = &g->boot;
 	struct job *j;
 
+	if (g->asks_symbols && !g->n) {
+		j = boot_add_job(b, m->name, "symbols", SPLIT_TIMEOUT_S);
+		strv_add(&j->argv, "symbols");
+	}
 	boot_add_module(b, built, m);
 	boot_add_load(b, built, m);
 	j = boot_add_job(b, m->name, program, BENCH_TIMEOUT_S);
@@ -251,9 +256,21 @@ static void read_splits(struct bench *b, struct bench_guest *g)
 			op->kernel_rest = r->split.rest - empty.rest;
 			op->functions = r->split.functions;
 			op->n_functions = r->split.n_functions;
-			r->split = (struct trace_split){};
+			bench_symbols_name(b, op, &r->split);
+			r->split.functions = NULL;
+			r->split.n_functions = 0;
 		}
 	}
+}
+
+static void take_symbols(struct bench *b, struct bench_guest *g)
+{
+	struct job *j = g->asks_symbols && g->n ?
+				boot_find_job(&g->boot, g->items[0].module->name, "symbols") :
+				NULL;
+
+	if (j && j->out.n)
+		bench_symbols_take(b, g->boot.vm.kernel, j->out.s, j->out.n);
 }
 
 static void subtract(struct bench *b)
@@ -488,6 +505,9 @@ enum lab_exit bench_boot(struct bench *b)
 
 			if (!built->benches.n)
 				continue;
+			/* once a kernel */
+			guests[n].asks_symbols = b->trace && !bench_symbols_known(&t->k[k]) &&
+						 (!n || guests[n - 1].boot.vm.kernel != &t->k[k]);
 			ret = fill_guest(b, &t->k[k], built, &guests[n]);
 			boots[n] = &guests[n].boot;
 			n++;
@@ -499,6 +519,8 @@ enum lab_exit bench_boot(struct bench *b)
 		ret = boot_run(boots, n, 0);
 		lab_stage_done(NULL);
 	}
+	for (size_t i = 0; i < n; i++)
+		take_symbols(b, &guests[i]);
 	for (size_t i = 0; i < n && !ret && !lab_options.dry_run; i++)
 		ret = read_guest(b, &guests[i]);
 	subtract(b);
@@ -519,6 +541,7 @@ enum lab_exit bench_boot(struct bench *b)
 /* What a guest has said, as figures; @ret: how running it went. */
 static enum lab_exit finish_guest(struct bench *b, struct bench_guest *g, enum lab_exit ret)
 {
+	take_symbols(b, g);
 	if (!ret && !lab_options.dry_run)
 		ret = read_guest(b, g);
 	subtract(b);
@@ -537,6 +560,7 @@ enum lab_exit bench_boot_sets(struct bench *b, const struct bench_set *sets, siz
 	bool any = false;
 
 	for (size_t i = 0; i < n && !ret; i++) {
+		guests[i].asks_symbols = b[i].trace && !bench_symbols_known(sets[i].kernel);
 		ret = init_guest(&b[i], sets[i].kernel, sets[i].n, xstrdup(sets[i].label),
 				 &guests[i]);
 		for (size_t m = 0; m < sets[i].n && !ret; m++)
@@ -571,8 +595,12 @@ void bench_free(struct bench *b)
 		for (size_t f = 0; f < op->n_functions; f++)
 			free(op->functions[f].name);
 		free(op->functions);
+		for (size_t f = 0; f < op->n_kernel_functions; f++)
+			free(op->kernel_functions[f].name);
+		free(op->kernel_functions);
 	}
 	free(b->ops);
+	bench_symbols_free(b);
 	for (size_t i = 0; i < b->n_walls; i++) {
 		struct bench_wall *w = &b->walls[i];
 

@@ -34,6 +34,8 @@ struct bench_op {
 	double user, in_module, kernel_rest;
 	struct bench_function *functions; /* of the module, most expensive first */
 	size_t n_functions;
+	struct bench_function *kernel_functions; /* likewise; of kernel_rest, where the names are known */
+	size_t n_kernel_functions;
 };
 
 /* struct bench_wall - a wall command of a room, run on one kernel */
@@ -55,6 +57,8 @@ struct bench {
 	size_t n;
 	struct bench_wall *walls;
 	size_t n_walls;
+	struct bench_symbols *symbols;
+	size_t n_symbols;
 };
 
 #define FLOOR_EMPTY "empty" /* taken off all figures, and never shown */
@@ -84,6 +88,8 @@ enum lab_exit bench_wall_boot(struct bench *b);
 void bench_print(FILE *out, const struct bench *b);
 json_t *bench_json(const struct bench *b);
 json_t *bench_functions_json(const struct bench_op *op);
+/* Adds "split", "functions" and "kernel_functions" to @o, for an operation that has them. */
+void bench_split_json(const struct bench_op *op, json_t *o);
 /* An operation by name: of @module, or a built-in floor. NULL if it was not measured. */
 const struct bench_op *bench_find_op(const struct bench *b, const struct kernel *k,
 				     const char *module, const char *name);
@@ -150,6 +156,8 @@ struct trace_split {
 	double user, in_module, rest; /* instructions per pass between two marks */
 	struct bench_function *functions;
 	size_t n_functions;
+	unsigned long *kernel_pcs; /* what rest counts */
+	size_t n_kernel_pcs;
 	size_t passes;
 };
 struct trace_range {
@@ -169,5 +177,18 @@ int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel
 		      const struct trace_range *ranges, size_t n_ranges, size_t want,
 		      struct trace_split *out);
 void trace_split_free(struct trace_split *s);
+/* Addresses by function, the most frequent first. Return: how many of @ranges occur; *out is the caller's. */
+size_t bench_trace_count(const unsigned long *pcs, size_t n, const struct trace_range *ranges,
+			 size_t n_ranges, struct bench_function **out);
+
+/* bench_symbols.c: names of the kernel's own functions */
+bool bench_symbols_known(const struct kernel *k);
+/* "ADDRESS NAME" lines. Return: how many places; *out, sorted, and the names in it are the caller's. */
+size_t bench_symbols_parse(const char *text, struct trace_range **out);
+/* What the guest's program "symbols" said, if it said all; it is kept for later runs. */
+void bench_symbols_take(struct bench *b, const struct kernel *k, const char *text, size_t n);
+/* Fills in op->kernel_functions. */
+void bench_symbols_name(struct bench *b, struct bench_op *op, const struct trace_split *split);
+void bench_symbols_free(struct bench *b);
 
 #endif

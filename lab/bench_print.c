@@ -61,14 +61,32 @@ void bench_print(FILE *out, const struct bench *b)
 	bench_goals_print(out, b);
 }
 
-json_t *bench_functions_json(const struct bench_op *op)
+static json_t *counts_json(const struct bench_function *v, size_t n)
 {
 	json_t *o = json_object();
 
-	for (size_t i = 0; i < op->n_functions; i++)
-		json_object_set_new(o, op->functions[i].name,
-				    json_integer(lround(op->functions[i].count)));
+	for (size_t i = 0; i < n; i++)
+		json_object_set_new(o, v[i].name, json_integer(lround(v[i].count)));
 	return o;
+}
+
+json_t *bench_functions_json(const struct bench_op *op)
+{
+	return counts_json(op->functions, op->n_functions);
+}
+
+void bench_split_json(const struct bench_op *op, json_t *o)
+{
+	if (!op->split)
+		return;
+	json_object_set_new(o, "split",
+			    json_pack("{s:I, s:I, s:I}", "user", (json_int_t)lround(op->user),
+				      "module", (json_int_t)lround(op->in_module), "kernel",
+				      (json_int_t)lround(op->kernel_rest)));
+	json_object_set_new(o, "functions", bench_functions_json(op));
+	if (op->n_kernel_functions)
+		json_object_set_new(o, "kernel_functions",
+				    counts_json(op->kernel_functions, op->n_kernel_functions));
 }
 
 json_t *bench_json(const struct bench *b)
@@ -86,14 +104,7 @@ json_t *bench_json(const struct bench *b)
 				  (json_int_t)op->instructions, "above_floor", (json_int_t)op->own,
 				  "share_at_mode", op->at_mode, "mean", op->mean);
 
-		if (op->split) {
-			json_object_set_new(o, "split",
-					    json_pack("{s:I, s:I, s:I}", "user",
-						      (json_int_t)lround(op->user), "module",
-						      (json_int_t)lround(op->in_module), "kernel",
-						      (json_int_t)lround(op->kernel_rest)));
-			json_object_set_new(o, "functions", bench_functions_json(op));
-		}
+		bench_split_json(op, o);
 		json_object_set(o, "samples", op->raw);
 		json_array_append_new(list, o);
 	}

@@ -74,34 +74,49 @@ static int by_count(const void *a, const void *b)
 	return (x->count < y->count) - (x->count > y->count);
 }
 
-static void attribute(const unsigned long *pcs, const struct pass *p, unsigned long kernel_start,
-		      const struct trace_range *ranges, size_t n_ranges, struct trace_split *out)
+size_t bench_trace_count(const unsigned long *pcs, size_t n, const struct trace_range *ranges,
+			 size_t n_ranges, struct bench_function **out)
 {
 	double *counts = xcalloc(n_ranges, sizeof(*counts));
+	struct bench_function *functions = NULL;
+	size_t used = 0;
 
-	for (size_t i = p->from; i < p->to; i++) {
+	for (size_t i = 0; i < n; i++) {
 		size_t r = find_range(ranges, n_ranges, pcs[i]);
 
-		if (r != SIZE_MAX) {
+		if (r != SIZE_MAX)
 			counts[r]++;
-			out->in_module++;
-		} else if (pcs[i] >= kernel_start) {
-			out->rest++;
-		} else {
-			out->user++;
-		}
 	}
 	for (size_t r = 0; r < n_ranges; r++) {
 		if (!counts[r])
 			continue;
-		out->functions =
-			xrealloc(out->functions, out->n_functions + 1, sizeof(*out->functions));
-		out->functions[out->n_functions++] =
+		functions = xrealloc(functions, used + 1, sizeof(*functions));
+		functions[used++] =
 			(struct bench_function){ xstrdup(ranges[r].function), counts[r] };
 	}
-	if (out->n_functions)
-		qsort(out->functions, out->n_functions, sizeof(*out->functions), by_count);
+	if (used)
+		qsort(functions, used, sizeof(*functions), by_count);
 	free(counts);
+	*out = functions;
+	return used;
+}
+
+static void attribute(const unsigned long *pcs, const struct pass *p, unsigned long kernel_start,
+		      const struct trace_range *ranges, size_t n_ranges, struct trace_split *out)
+{
+	size_t n = p->to - p->from;
+
+	out->kernel_pcs = xcalloc(n, sizeof(*out->kernel_pcs));
+	for (size_t i = p->from; i < p->to; i++) {
+		if (find_range(ranges, n_ranges, pcs[i]) != SIZE_MAX)
+			out->in_module++;
+		else if (pcs[i] >= kernel_start)
+			out->kernel_pcs[out->n_kernel_pcs++] = pcs[i];
+		else
+			out->user++;
+	}
+	out->rest = out->n_kernel_pcs;
+	out->n_functions = bench_trace_count(pcs + p->from, n, ranges, n_ranges, &out->functions);
 }
 
 int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel_start,
@@ -182,5 +197,6 @@ void trace_split_free(struct trace_split *s)
 	for (size_t i = 0; i < s->n_functions; i++)
 		free(s->functions[i].name);
 	free(s->functions);
+	free(s->kernel_pcs);
 	*s = (struct trace_split){};
 }

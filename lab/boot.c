@@ -13,7 +13,7 @@
 
 #define LOAD_TIMEOUT_S 30
 #define BEAT_S	       5
-#define OUTPUT_MAX     (2 << 20) /* of one job */
+#define OUTPUT_MAX     (8 << 20) /* of one job; a kernel's symbols are 4 MB */
 
 /* --- modules of the stock kernel that the guest needs before it can talk --- */
 
@@ -147,6 +147,7 @@ enum lab_exit boot_init(struct boot *b, const struct kernel *k)
 	initramfs_symlink(b->fs, BIN_DIR "/insmod", "/init");
 	initramfs_symlink(b->fs, BIN_DIR "/rmmod", "/init");
 	initramfs_symlink(b->fs, BIN_DIR "/sections", "/init");
+	initramfs_symlink(b->fs, BIN_DIR "/symbols", "/init");
 	if (kernel_config(k, "VIRTIO_PCI") == 'm')
 		ret = add_stock(b, "virtio_pci", 0);
 	if (!ret && kernel_config(k, "VIRTIO_CONSOLE") == 'm')

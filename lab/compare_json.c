@@ -221,14 +221,7 @@ static json_t *figure_json(const struct bench_op *op)
 		return json_null();
 	o = json_pack("{s:I, s:I, s:f, s:f}", "instructions", (json_int_t)op->instructions, "own",
 		      (json_int_t)op->own, "mean", op->mean, "share_at_mode", op->at_mode);
-	if (op->split) {
-		json_object_set_new(o, "split",
-				    json_pack("{s:I, s:I, s:I}", "user",
-					      (json_int_t)lround(op->user), "module",
-					      (json_int_t)lround(op->in_module), "kernel",
-					      (json_int_t)lround(op->kernel_rest)));
-		json_object_set_new(o, "functions", bench_functions_json(op));
-	}
+	bench_split_json(op, o);
 	return o;
 }
 

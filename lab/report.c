@@ -106,6 +106,7 @@ static void read_bench(struct report *r, struct store_run *run, const json_t *be
 		op->mean = store_number(o, "mean");
 		read_split(op, json_object_get(o, "split"));
 		op->functions = json_object_get(o, "functions");
+		op->kernel_functions = json_object_get(o, "kernel_functions");
 	}
 }
 

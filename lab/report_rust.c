@@ -227,6 +227,35 @@ static void html_executed(struct buf *b, const struct report_object *o, const st
 	buf_puts(b, "</td>");
 }
 
+/* The kernel's own functions of which one side executes more: "C → Rust name". */
+static void html_kernel(struct buf *b, const struct report_op *c, const struct report_op *rust)
+{
+	const json_t *sides[] = { c->kernel_functions, rust->kernel_functions };
+	bool any = false;
+
+	buf_puts(b, "<td>");
+	for (int side = 0; side < 2; side++) {
+		const char *name;
+		json_t *n;
+
+		json_object_foreach((json_t *)sides[side], name, n) {
+			const json_t *other = json_object_get(sides[!side], name);
+
+			/* those that are in both are C's to show */
+			if ((side && other) || json_number_value(n) == json_number_value(other))
+				continue;
+			buf_puts(b, any ? "<br/>" : "");
+			html_elf(b, "code", NULL, "%.0f → %.0f %s",
+				 json_number_value(side ? other : n),
+				 json_number_value(side ? n : other), name);
+			any = true;
+		}
+	}
+	if (!sides[0] || !sides[1])
+		html_el(b, "span", "dim", "not recorded");
+	buf_puts(b, "</td>");
+}
+
 #define EXPLAINED_FROM 10
 
 /* Where a difference lies: which part, and which functions of each module took how many instructions. */
@@ -252,7 +281,8 @@ static void html_explanations(struct buf *b, const struct build *build, const st
 					"<tr><th>operation</th><th class=\"r\">difference</th>"
 					"<th class=\"r\">module</th><th class=\"r\">kernel</th>"
 					"<th class=\"r\">user</th><th>executed in C</th>"
-					"<th>executed in Rust</th></tr></thead><tbody>\n");
+					"<th>executed in Rust</th><th>the kernel's functions, C → Rust, "
+					"where they differ</th></tr></thead><tbody>\n");
 			any = true;
 			buf_puts(b, "<tr>");
 			html_elf(b, "th", NULL, "%s%s%s", c->name, build->n > 2 ? ", " : "",
@@ -263,6 +293,7 @@ static void html_explanations(struct buf *b, const struct build *build, const st
 			html_elf(b, "td", "r", "%+ld", rust->user - c->user);
 			html_executed(b, build->o[0], c);
 			html_executed(b, build->o[k], rust);
+			html_kernel(b, c, rust);
 			buf_puts(b, "</tr>\n");
 		}
 	}

@@ -70,6 +70,37 @@ static int parse(const char *text, struct trace_split *out)
 	return parse_wanted(text, 0, out);
 }
 
+static void a_kernel_address_has_the_name_of_the_place_before_it(void **state)
+{
+	static const char text[] = "ffffffff82000010 later\n"
+				   "ffffffff82000000 first\n"
+				   "ffffffff82000000 alias\n"
+				   "ffffffff82000020 end\n"
+				   ".\n";
+	static const unsigned long pcs[] = { 0xffffffff8200000f, 0xffffffff82000010,
+					     0xffffffff8200001f, 0xffffffff81ffffff };
+	struct bench_function *found;
+	struct trace_range *v;
+	size_t n = bench_symbols_parse(text, &v);
+
+	(void)state;
+	assert_int_equal(n, 3);
+	assert_string_equal(v[1].function, "later");
+	assert_int_equal(v[1].size, 16);
+	assert_int_equal(bench_trace_count(pcs, ARRAY_SIZE(pcs), v, n, &found), 2);
+	assert_string_equal(found[0].name, "later");
+	assert_int_equal((int)found[0].count, 2);
+	assert_int_equal((int)found[1].count, 1);
+	for (size_t i = 0; i < 2; i++)
+		free(found[i].name);
+	for (size_t i = 0; i < n; i++)
+		free((char *)v[i].function);
+	free(found);
+	free(v);
+	/* a line that was cut off is none */
+	assert_int_equal(bench_symbols_parse("ffffffff82000000 firs", &v), 0);
+}
+
 static void an_address_is_attributed_to_user_module_or_kernel(void **state)
 {
 	struct trace_split s;
@@ -82,6 +113,8 @@ static void an_address_is_attributed_to_user_module_or_kernel(void **state)
 	assert_int_equal((int)s.user, 2); /* the mark itself, and one */
 	assert_int_equal((int)s.in_module, 3);
 	assert_int_equal((int)s.rest, 1);
+	assert_int_equal(s.n_kernel_pcs, 1);
+	assert_true(s.kernel_pcs[0] == 0xffffffff81000000UL);
 	assert_int_equal(s.n_functions, 2);
 	assert_string_equal(s.functions[0].name, "drv_ioctl");
 	assert_int_equal((int)s.functions[0].count, 2);
@@ -594,6 +627,7 @@ static void a_goal_of_another_architecture_is_not_judged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_kernel_address_has_the_name_of_the_place_before_it),
 		cmocka_unit_test(an_address_is_attributed_to_user_module_or_kernel),
 		cmocka_unit_test(a_pass_with_a_timer_tick_does_not_count),
 		cmocka_unit_test(of_two_lengths_that_alternate_the_counters_one_is_taken),
