@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "demangle.h"
 #include "html.h"
 #include "report.h"
 #include "svg.h"
@@ -240,6 +241,7 @@ static void html_kernel(struct buf *b, const struct report_op *c, const struct r
 
 		json_object_foreach((json_t *)sides[side], name, n) {
 			const json_t *other = json_object_get(sides[!side], name);
+			_cleanup_free_ char *shown = demangle(name);
 
 			/* those that are in both are C's to show */
 			if ((side && other) || json_number_value(n) == json_number_value(other))
@@ -247,7 +249,7 @@ static void html_kernel(struct buf *b, const struct report_op *c, const struct r
 			buf_puts(b, any ? "<br/>" : "");
 			html_elf(b, "code", NULL, "%.0f → %.0f %s",
 				 json_number_value(side ? other : n),
-				 json_number_value(side ? n : other), name);
+				 json_number_value(side ? n : other), shown);
 			any = true;
 		}
 	}

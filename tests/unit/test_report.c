@@ -172,7 +172,8 @@ static void parts_follow_each_other_and_intervals_are_drawn(void **state)
 	"{" AT ",\"arch\":\"amd64\",\"module\":" module                                          \
 	",\"operation\":\"SET\",\"floor\":\"NOP\","                                              \
 	"\"spread\":false,\"instructions\":" n ",\"above_floor\":" own ",\"share_at_mode\":1.0," \
-	"\"mean\":650.0,\"split\":{\"user\":31,\"module\":50,\"kernel\":569}}"
+	"\"mean\":650.0,\"split\":{\"user\":31,\"module\":50,\"kernel\":569},"                   \
+	"\"kernel_functions\":{\"alike\":7,\"f<n>\":" n "}}"
 #define MODULE(name, language)                                                       \
 	"{\"name\":\"" name "\",\"sha256\":\"00\",\"text\":1,\"data\":1,\"bss\":0,"  \
 	"\"functions\":2,\"object\":{\"name\":\"" name "\",\"language\":\"" language \
@@ -452,6 +453,9 @@ static void a_page_is_whole_and_needs_nothing_else(void **state)
 	assert_non_null(strstr(page.s, "emulated: order and large effects only"));
 	assert_non_null(strstr(page.s, "Unmeasured: t, c: no clock"));
 	assert_non_null(strstr(page.s, "1.5 [1.4..1.7]"));
+	/* where the pair's difference lies */
+	assert_non_null(strstr(page.s, "650 → 671 f&lt;n&gt;"));
+	assert_null(strstr(page.s, "alike"));
 	assert_non_null(strstr(page.s, "id=\"table0-t\""));
 	report_free(&r);
 	buf_free(&page);
