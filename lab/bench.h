@@ -34,7 +34,8 @@ struct bench_op {
 	double user, in_module, kernel_rest;
 	struct bench_function *functions; /* of the module, most expensive first */
 	size_t n_functions;
-	struct bench_function *kernel_functions; /* likewise; of kernel_rest, where the names are known */
+	struct bench_function
+		*kernel_functions; /* likewise; of kernel_rest, where the names are known */
 	size_t n_kernel_functions;
 };
 

@@ -36,9 +36,9 @@
 struct recipe {
 	char *rustc, *bindgen, *cc; /* as their --version says */
 	char *cc_name;		    /* x86_64-linux-gnu-gcc-14 */
-	char *cc_package;	    /* gcc-14, or where the kernel is another machine's, gcc-14-aarch64-linux-gnu */
+	char *cc_package; /* gcc-14, or where the kernel is another machine's, gcc-14-aarch64-linux-gnu */
 	char *hostcc, *hostcc_package; /* the same gcc, of this machine */
-	char *series;		    /* 7.3 */
+	char *series;		       /* 7.3 */
 	bool pahole;
 };
 
