@@ -24,7 +24,7 @@ struct report_op {
 	double mean, share;
 	bool split;
 	long user, in_module, rest;
-	const json_t *functions; /* of the module, with their instructions; or NULL */
+	const json_t *functions;	/* of the module, with their instructions; or NULL */
 	const json_t *kernel_functions; /* likewise */
 	struct store_run *run;
 	size_t group, nth; /* where it stands */
