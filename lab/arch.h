@@ -12,11 +12,11 @@ struct arch {
 	char *kbuild;	      /* ARCH=: x86 */
 	char *triplet;	      /* x86_64-linux-gnu */
 	char *cross_packages; /* gcc-aarch64-linux-gnu ...: Debian's, where the machine is another */
-	char *rust_packages;  /* what its Rust toolchains need beside gcc, also where it is the host's */
-	char *rust_make;      /* and their make variables */
-	char *image;	      /* how the kernel image is made bootable: pvh-elf, raw */
-	char *built_image;    /* where a built tree has it: arch/x86/boot/bzImage */
-	char *qemu;	      /* qemu-system-x86_64 */
+	char *rust_packages; /* what its Rust toolchains need beside gcc, also where it is the host's */
+	char *rust_make;     /* and their make variables */
+	char *image;	     /* how the kernel image is made bootable: pvh-elf, raw */
+	char *built_image; /* where a built tree has it: arch/x86/boot/bzImage */
+	char *qemu;	   /* qemu-system-x86_64 */
 	char *qemu_package;
 	char *qemu_machine; /* -M */
 	char *cpu;	    /* -cpu under emulation */
