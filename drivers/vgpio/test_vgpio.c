@@ -807,11 +807,13 @@ TEST(no_wakeup_of_a_blocked_poll_is_lost)
 
 #define WRITERS 3
 #define READERS 2
+#define WRITES	16 /* between two looks at the clock */
 
 struct crowd {
 	atomic_bool done;
 	atomic_uint pins;
-	unsigned int per_writer;
+	atomic_uint changes;
+	long long end; /* of the writing; no number of sets: a host may hold up who has the lock */
 };
 
 struct crowd_reader {
@@ -828,7 +830,10 @@ static void *write_crowd(void *arg)
 	int fd = open_node(O_WRONLY);
 
 	use_cpu(pin);
-	toggle(fd, pin, c->per_writer);
+	do {
+		toggle(fd, pin, WRITES);
+		atomic_fetch_add(&c->changes, WRITES);
+	} while (now_ms() < c->end);
 	close(fd);
 	return NULL;
 }
@@ -872,7 +877,7 @@ static void *read_crowd(void *arg)
 
 TEST(with_many_writers_and_readers_every_change_is_read_or_counted_once)
 {
-	struct crowd c = { .per_writer = 3000 };
+	struct crowd c = { .end = now_ms() + STRESS_MS };
 	struct crowd_reader r[READERS] = { 0 };
 	pthread_t writers[WRITERS], readers[READERS];
 	int i;
@@ -890,7 +895,7 @@ TEST(with_many_writers_and_readers_every_change_is_read_or_counted_once)
 	atomic_store(&c.done, true);
 	for (i = 0; i < READERS; i++) {
 		pthread_join(readers[i], NULL);
-		EXPECT_EQ(r[i].records + r[i].missed, WRITERS * c.per_writer);
+		EXPECT_EQ(r[i].records + r[i].missed, atomic_load(&c.changes));
 		test_note("reader %d: %llu records, %llu missed", i, r[i].records, r[i].missed);
 	}
 }
