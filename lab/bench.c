@@ -44,13 +44,6 @@ struct bench_guest {
 	char *ranges_of;
 };
 
-static int by_start(const void *a, const void *b)
-{
-	const struct trace_range *x = a, *y = b;
-
-	return (x->start > y->start) - (x->start < y->start);
-}
-
 /* "NAME ADDRESS" lines of the sections job, and the functions of the .ko: absolute ranges. */
 static void load_ranges(struct bench_guest *g, const char *module)
 {
@@ -88,8 +81,7 @@ static void load_ranges(struct bench_guest *g, const char *module)
 			};
 		}
 	}
-	if (g->n_ranges)
-		qsort(g->ranges, g->n_ranges, sizeof(*g->ranges), by_start);
+	bench_trace_sort(g->ranges, g->n_ranges);
 	elf_functions_free(symbols, n);
 	strv_free(&lines);
 }
@@ -426,6 +418,7 @@ static enum lab_exit read_guest(struct bench *b, struct bench_guest *g)
 				g->boot.vm.why ?: "no message");
 	for (size_t i = 0; i < g->n; i++)
 		read_item(b, g, &g->items[i]);
+	take_symbols(b, g);
 	read_splits(b, g);
 	b->run->crashed |= g->boot.vm.end == VM_PANIC || g->boot.vm.end == VM_LOST;
 	b->run->timed_out |= g->boot.vm.end == VM_HANG;
@@ -519,8 +512,6 @@ enum lab_exit bench_boot(struct bench *b)
 		ret = boot_run(boots, n, 0);
 		lab_stage_done(NULL);
 	}
-	for (size_t i = 0; i < n; i++)
-		take_symbols(b, &guests[i]);
 	for (size_t i = 0; i < n && !ret && !lab_options.dry_run; i++)
 		ret = read_guest(b, &guests[i]);
 	subtract(b);
@@ -541,7 +532,6 @@ enum lab_exit bench_boot(struct bench *b)
 /* What a guest has said, as figures; @ret: how running it went. */
 static enum lab_exit finish_guest(struct bench *b, struct bench_guest *g, enum lab_exit ret)
 {
-	take_symbols(b, g);
 	if (!ret && !lab_options.dry_run)
 		ret = read_guest(b, g);
 	subtract(b);

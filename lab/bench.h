@@ -178,6 +178,7 @@ int bench_trace_parse(const char *path, unsigned long mark, unsigned long kernel
 		      const struct trace_range *ranges, size_t n_ranges, size_t want,
 		      struct trace_split *out);
 void trace_split_free(struct trace_split *s);
+void bench_trace_sort(struct trace_range *ranges, size_t n); /* by start */
 /* Addresses by function, the most frequent first. Return: how many of @ranges occur; *out is the caller's. */
 size_t bench_trace_count(const unsigned long *pcs, size_t n, const struct trace_range *ranges,
 			 size_t n_ranges, struct bench_function **out);

@@ -15,14 +15,12 @@ struct bench_symbols {
 	size_t n;
 };
 
-/* In the kernel's directory of the cache; NULL for a kernel from elsewhere, of which nothing is kept. */
+/* NULL for a kernel of which nothing is kept. */
 static char *symbols_path(const struct kernel *k)
 {
-	_cleanup_free_ char *base = xasprintf("%s/kernels/", lab_cache_dir() ?: "");
+	_cleanup_free_ char *dir = kernel_cache_dir(k);
 
-	if (!str_starts(k->image, base))
-		return NULL;
-	return xasprintf("%.*s/functions", (int)(path_base(k->image) - k->image - 1), k->image);
+	return dir ? xasprintf("%s/functions", dir) : NULL;
 }
 
 bool bench_symbols_known(const struct kernel *k)
@@ -30,13 +28,6 @@ bool bench_symbols_known(const struct kernel *k)
 	_cleanup_free_ char *path = symbols_path(k);
 
 	return path && file_exists(path);
-}
-
-static int by_start(const void *a, const void *b)
-{
-	const struct trace_range *x = a, *y = b;
-
-	return (x->start > y->start) - (x->start < y->start);
 }
 
 size_t bench_symbols_parse(const char *text, struct trace_range **out)
@@ -59,8 +50,7 @@ size_t bench_symbols_parse(const char *text, struct trace_range **out)
 		name++;
 		v[n++] = (struct trace_range){ xstrndup(name, end - name), start, 0 };
 	}
-	if (n)
-		qsort(v, n, sizeof(*v), by_start);
+	bench_trace_sort(v, n);
 	/* the first of several names of one place; each reaches to the next place */
 	for (size_t i = 0; i < n; i++) {
 		if (kept && v[kept - 1].start == v[i].start) {

@@ -74,6 +74,19 @@ static int by_count(const void *a, const void *b)
 	return (x->count < y->count) - (x->count > y->count);
 }
 
+static int by_start(const void *a, const void *b)
+{
+	const struct trace_range *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+void bench_trace_sort(struct trace_range *ranges, size_t n)
+{
+	if (n)
+		qsort(ranges, n, sizeof(*ranges), by_start);
+}
+
 size_t bench_trace_count(const unsigned long *pcs, size_t n, const struct trace_range *ranges,
 			 size_t n_ranges, struct bench_function **out)
 {

@@ -323,16 +323,22 @@ void kernel_pick_cc(struct kernel *k, struct kernel_cc *cc)
 	*cc = found;
 }
 
-void kernel_note_boot(const struct kernel *k, const char *end, const char *accel, const char *qemu)
+char *kernel_cache_dir(const struct kernel *k)
 {
 	_cleanup_free_ char *base = xasprintf("%s/kernels/", lab_cache_dir() ?: "");
-	_cleanup_free_ char *dir = xstrdup(k->image), *path = NULL, *now = utc_now(), *s = NULL;
+
+	if (!str_starts(k->image, base))
+		return NULL;
+	return xstrndup(k->image, path_base(k->image) - k->image - 1);
+}
+
+void kernel_note_boot(const struct kernel *k, const char *end, const char *accel, const char *qemu)
+{
+	_cleanup_free_ char *dir = kernel_cache_dir(k), *path = NULL, *now = utc_now(), *s = NULL;
 	json_t *j;
 
-	/* of somebody else's directory nothing is remembered */
-	if (!str_starts(dir, base))
+	if (!dir)
 		return;
-	*strrchr(dir, '/') = '\0';
 	path = xasprintf("%s/booted.json", dir);
 	j = json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "release", k->release, "end", end, "when", now,
 		      "accel", accel, "qemu", qemu);

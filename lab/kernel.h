@@ -68,6 +68,8 @@ enum lab_exit kernel_get_any(const char *name, bool update, const struct kernel 
 char *kernel_series(const char *release);
 /* The canonical name of the default kernel, or NULL. */
 char *kernel_default_name(void);
+/* Its directory in the cache, a new string; NULL for one from elsewhere, of which nothing is remembered. */
+char *kernel_cache_dir(const struct kernel *k);
 /**
  * kernel_note_boot() - remembers beside a kernel of the cache how its last boot here went
  * @end:	"clean", or how it failed before it was ready: "hang"

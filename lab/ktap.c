@@ -76,8 +76,7 @@ void ktap_set(struct ktap *t, enum ktap_result r, const char *fmt, ...)
 
 	if (fmt) {
 		va_start(ap, fmt);
-		if (vasprintf(&reason, fmt, ap) < 0)
-			reason = NULL;
+		reason = xvasprintf(fmt, ap);
 		va_end(ap);
 	}
 	t->result = r;
@@ -108,11 +107,9 @@ void ktap_note(struct ktap *t, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	if (text)
-		add_note_lines(&t->notes, text);
+	add_note_lines(&t->notes, text);
 }
 
 /* Marks cannot hold blanks, names can: both are the same here. */

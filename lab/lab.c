@@ -58,8 +58,7 @@ enum lab_exit lab_fail(enum lab_exit code, const char *hint, const char *fmt, ..
 	va_start(ap, fmt);
 	if (kept && code == LAB_CANNOT) {
 		free(*kept);
-		if (vasprintf(kept, fmt, ap) < 0)
-			*kept = NULL;
+		*kept = xvasprintf(fmt, ap);
 		hint = NULL;
 	} else {
 		print_message("cdevlab: ", fmt, ap);
@@ -97,11 +96,8 @@ void lab_stage(const char *name, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	if (!text)
-		return;
 	same = !strcmp(stage.name, name);
 	snprintf(stage.name, sizeof(stage.name), "%s", name);
 	if (!same || !stage.start)

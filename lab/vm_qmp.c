@@ -42,14 +42,12 @@ void qmp_hmp(struct qmp *q, void (*done)(void *ctx, const char *text), const cha
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&line, fmt, ap) < 0)
-		line = NULL;
+	line = xvasprintf(fmt, ap);
 	va_end(ap);
-	if (line)
-		qmp_command(q,
-			    json_pack("{s:s,s:{s:s}}", "execute", "human-monitor-command",
-				      "arguments", "command-line", line),
-			    done);
+	qmp_command(q,
+		    json_pack("{s:s,s:{s:s}}", "execute", "human-monitor-command", "arguments",
+			      "command-line", line),
+		    done);
 }
 
 static void qmp_answer(struct qmp *q, const char *text)
