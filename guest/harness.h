@@ -29,7 +29,7 @@ struct test_case {
 	struct test_case *next;
 };
 
-#define TEST_TIMEOUT_DEFAULT 10
+#define TEST_TIMEOUT_DEFAULT 30
 
 int harness_main(int argc, char **argv);
 void test_register(struct test_case *tc);
