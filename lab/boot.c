@@ -211,12 +211,11 @@ static void add_conf(struct boot *b, const struct driver *d, const struct module
 static void add_programs(struct boot *b, const struct built *built)
 {
 	const struct strv *const lists[] = { &built->tests, &built->benches, &built->clients };
-	_cleanup_free_ char *conform = xasprintf(BIN_DIR "/conform-%s", built->driver->name);
 
 	if (strv_has(&b->built, built->dir))
 		return;
 	strv_add(&b->built, built->dir);
-	initramfs_file(b->fs, conform, 0755, built->conform);
+	boot_add_suite(b, built, "conform");
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
 		for (size_t i = 0; i < lists[l]->n; i++) {
 			_cleanup_free_ char *to = xasprintf(BIN_DIR "/%s", lists[l]->v[i]);
@@ -246,14 +245,15 @@ void boot_add_module(struct boot *b, const struct built *built, const struct mod
 	add_programs(b, built);
 }
 
-void boot_add_stress(struct boot *b, const struct built *built)
+void boot_add_suite(struct boot *b, const struct built *built, const char *name)
 {
-	_cleanup_free_ char *to = xasprintf(BIN_DIR "/stress-%s", built->driver->name);
+	_cleanup_free_ char *to = xasprintf(BIN_DIR "/%s-%s", name, built->driver->name);
+	_cleanup_free_ char *from = xasprintf("%s/bin/%s", built->dir, name);
 
 	if (strv_has(&b->built, to))
 		return;
 	strv_add(&b->built, to);
-	initramfs_file(b->fs, to, 0755, built->stress);
+	initramfs_file(b->fs, to, 0755, from);
 }
 
 struct job *boot_add_job(struct boot *b, const char *module, const char *name, int timeout_s)

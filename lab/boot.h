@@ -39,8 +39,8 @@ struct boot {
 enum lab_exit boot_init(struct boot *b, const struct kernel *k);
 /* Adds a module, what it needs, its room's programs; once each. */
 void boot_add_module(struct boot *b, const struct built *built, const struct module *m);
-/* The room's stress program, stress-ROOM. */
-void boot_add_stress(struct boot *b, const struct built *built);
+/* A program that every room has with its own ioctls, "stress": as stress-ROOM; once each. */
+void boot_add_suite(struct boot *b, const struct built *built, const char *name);
 bool boot_has_module(const struct boot *b, const char *name);
 void boot_add_file(struct boot *b, const char *guest_path, const char *host_path);
 /* Loaded by the agent before anything else, in that order; for a shell. */

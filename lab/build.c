@@ -164,10 +164,15 @@ struct tools_ctx {
 	const char *cc, *ar, *src;
 };
 
+/* Programs that are linked for each room, with its ioctls: each of the sources NAME*.c. */
+static const char *const suites[] = { "conform", "stress" };
+
 static bool is_library_source(const char *name)
 {
-	return str_ends(name, ".c") && strcmp(name, "agent.c") && !str_starts(name, "conform") &&
-	       !str_starts(name, "stress");
+	for (size_t i = 0; i < ARRAY_SIZE(suites); i++)
+		if (str_starts(name, suites[i]))
+			return false;
+	return str_ends(name, ".c") && strcmp(name, "agent.c");
 }
 
 static enum lab_exit make_tools(struct build_dir *bd, void *arg)
@@ -365,8 +370,7 @@ static enum lab_exit link_suite(struct build_dir *bd, struct room_ctx *ctx, cons
 }
 
 /*
- * The known ioctls as a table that the conformance suite and the stress program are linked with: the header says
- * each number once.
+ * The known ioctls as a table that the suites are linked with: the header says each number once.
  */
 static enum lab_exit make_suites(struct build_dir *bd, struct room_ctx *ctx)
 {
@@ -387,9 +391,9 @@ static enum lab_exit make_suites(struct build_dir *bd, struct room_ctx *ctx)
 	buf_free(&c);
 	if (err)
 		return no_space_or(err, "write", path);
-	ret = link_suite(bd, ctx, "conform");
-	if (!ret)
-		ret = link_suite(bd, ctx, "stress");
+	ret = LAB_OK;
+	for (size_t i = 0; i < ARRAY_SIZE(suites) && !ret; i++)
+		ret = link_suite(bd, ctx, suites[i]);
 	if (ret == LAB_FAILED)
 		lab_fail(
 			LAB_FAILED,
@@ -489,7 +493,6 @@ static void add_needs(struct built *b, struct module *m, struct strv *order, int
 
 static void describe(struct built *b)
 {
-	_cleanup_free_ char *bin = xasprintf("%s/bin", b->dir);
 	struct strv kos = {};
 
 	find_files(b->dir, "", ".ko", 3, &kos);
@@ -510,8 +513,6 @@ static void describe(struct built *b)
 	find_programs(b->driver->dir, b->dir, "test_", ".c", &b->tests);
 	find_programs(b->driver->dir, b->dir, "bench_", ".c", &b->benches);
 	find_programs(b->driver->dir, b->dir, "", "ctl.c", &b->clients);
-	b->conform = xasprintf("%s/conform", bin);
-	b->stress = xasprintf("%s/stress", bin);
 }
 
 enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struct built *b)
@@ -580,8 +581,6 @@ void built_free(struct built *b)
 	}
 	free(b->modules);
 	free(b->dir);
-	free(b->conform);
-	free(b->stress);
 	free(b->compiler);
 	strv_free(&b->tests);
 	strv_free(&b->benches);

@@ -25,8 +25,6 @@ struct built {
 	struct module *modules;
 	size_t n;
 	struct strv tests, benches, clients; /* names of programs: test_vgpio, ... in dir/bin */
-	char *conform;			     /* the conformance suite with this room's ioctls */
-	char *stress;			     /* the stress program, likewise */
 	char *compiler;			     /* first line of --version of the modules' compiler */
 	bool cached;			     /* nothing had to be built */
 };

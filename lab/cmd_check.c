@@ -452,6 +452,7 @@ static void crash_rows(const char *table, struct strv *rows)
 static enum lab_exit proof_boot(struct boot *b, const struct kernel *k, const struct built *built,
 				const char *table, const char *only, const char *part)
 {
+	_cleanup_free_ char *conform = xasprintf("%s/bin/conform", built->dir);
 	enum lab_exit ret = boot_init(b, k);
 	struct job *j;
 
@@ -461,7 +462,7 @@ static enum lab_exit proof_boot(struct boot *b, const struct kernel *k, const st
 	b->vm.timeout_s = PROVE_TIMEOUT_S;
 	for (size_t m = 0; m < built->n; m++)
 		boot_add_module(b, built, &built->modules[m]);
-	boot_add_file(b, "/lab/bin/conform", built->conform);
+	boot_add_file(b, "/lab/bin/conform", conform);
 	boot_add_file(b, "/lab/expect.txt", table);
 	j = boot_add_job(b, "broken", "proofs", PROVE_TIMEOUT_S);
 	strv_add(&j->argv, "test_proofs");
@@ -566,7 +567,7 @@ static enum lab_exit race_boot(struct boot *b, struct test_run *t, const char *b
 	b->vm.timeout_s = STRESS_TIMEOUT_S;
 	boot_add_module(b, built, &built->modules[0]);
 	boot_add_load(b, built, &built->modules[0]);
-	boot_add_stress(b, built);
+	boot_add_suite(b, built, "stress");
 	j = boot_add_job(b, built->modules[0].name, "stress", STRESS_TIMEOUT_S / 2);
 	strv_addf(&j->argv, "stress-%s", built->driver->name);
 	strv_addf(&j->argv, "--for=%d", STRESS_S);

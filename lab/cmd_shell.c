@@ -59,7 +59,7 @@ int cmd_shell(int argc, char **argv)
 		b.vm.shell = true;
 		b.vm.label = t.d[0].name;
 		boot_add_file(&b, BUSYBOX, busybox);
-		boot_add_stress(&b, &t.built[0]);
+		boot_add_suite(&b, &t.built[0], "stress");
 		for (size_t m = 0; m < t.built[0].n; m++) {
 			boot_add_module(&b, &t.built[0], &t.built[0].modules[m]);
 			boot_load_early(&b, &t.built[0].modules[m]);

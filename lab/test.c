@@ -231,7 +231,7 @@ static void add_jobs(struct boot *b, const struct item *it)
 	boot_add_module(b, it->built, it->module);
 	boot_add_load(b, it->built, it->module);
 	if (it->run->stress_s) {
-		boot_add_stress(b, it->built);
+		boot_add_suite(b, it->built, "stress");
 		j = boot_add_job(b, m, "stress", it->run->stress_s + STRESS_MARGIN_S);
 		strv_addf(&j->argv, "stress-%s", it->driver->name);
 		strv_addf(&j->argv, "--for=%d", it->run->stress_s);
