@@ -10,7 +10,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/keyctl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +25,7 @@
 #include "conform.h"
 #include "guest.h"
 #include "protocol.h"
+#include "usage.h"
 
 /* Fewer loads do not tell a leak from what comes and goes. */
 #define LEAK_MIN  60
@@ -125,201 +125,16 @@ CLAIM(log_quiet, "log.quiet", NEED_NODE, "opening, reading, writing and ioctls l
 	test_fail(__FILE__, __LINE__, "%u lines, the first: %s", n, first);
 }
 
-#define CACHES_MAX 160
-#define PARTS	   3
-
-/* Kernel memory that no user is expected to have changed. */
-struct usage {
-	struct cache {
-		char name[40];
-		long objects;
-		long size;
-	} caches[CACHES_MAX];
-	unsigned int n;
-	long pages;
-	long vmalloc_kb;
-};
-
-/* The general caches, where a driver's allocations come from, and sysfs's nodes. */
-static bool cache_counts(const char *name)
-{
-	if (!strncmp(name, "kmalloc-", 8))
-		return strncmp(name, "kmalloc-rcl", 11) != 0;
-	return !strcmp(name, "kernfs_node_cache");
-}
-
-/* Opened once: opening takes memory from the caches that are to be counted. */
-static int shrink_fds[CACHES_MAX];
-static unsigned int n_shrink;
-static FILE *slabinfo;
-
-static bool caches_open(void)
-{
-	struct dirent *de;
-	char path[320];
-	DIR *dir;
-
-	slabinfo = fopen("/proc/slabinfo", "re");
-	if (!slabinfo)
-		return false;
-	dir = opendir("/sys/kernel/slab");
-	while (dir && (de = readdir(dir)) && n_shrink < CACHES_MAX) {
-		if (!cache_counts(de->d_name))
-			continue;
-		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", de->d_name);
-		shrink_fds[n_shrink] = open(path, O_WRONLY | O_CLOEXEC);
-		if (shrink_fds[n_shrink] >= 0)
-			n_shrink++;
-	}
-	if (dir)
-		closedir(dir);
-	return true;
-}
-
-/*
- * The objects of a slab that a CPU holds count as used, all of them, until the cache is shrunk.
- * sysfs copies what is written into a buffer of its size: a long text keeps that in a cache with
- * few objects to a slab.
- */
-static void shrink_caches(void)
-{
-	static char text[4095];
-	unsigned int i;
-
-	memset(text, '\n', sizeof(text));
-	text[0] = '1';
-	for (i = 0; i < n_shrink; i++)
-		if (pwrite(shrink_fds[i], text, sizeof(text), 0) < 0)
-			test_note("shrink: %s", errno_name(errno));
-}
-
-/* Pages that are neither free, nor in any of the uses that have a counter. */
-static long pages_unaccounted(void)
-{
-	static const char *const uses[] = {
-		"nr_free_pages ", "nr_slab_reclaimable ", "nr_slab_unreclaimable ",
-		"nr_anon_pages ", "nr_file_pages ",	  "nr_page_table_pages ",
-		"nr_zspages ",
-	};
-	char line[256];
-	long sum = 0, value;
-	unsigned int i;
-	FILE *f;
-
-	f = fopen("/proc/vmstat", "re");
-	if (!f)
-		return 0;
-	while (fgets(line, sizeof(line), f)) {
-		for (i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)
-			if (!strncmp(line, uses[i], strlen(uses[i])))
-				sum -= atol(line + strlen(uses[i]));
-		if (!strncmp(line, "nr_kernel_stack ", 16))
-			sum -= atol(line + 16) * 1024 / (long)page_size();
-	}
-	fclose(f);
-	/* Each CPU keeps some pages at hand. */
-	f = fopen("/proc/zoneinfo", "re");
-	if (!f)
-		return sum;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, " count: %ld", &value) == 1)
-			sum -= value;
-	fclose(f);
-	return sum;
-}
-
-static void usage_take(struct usage *u)
-{
-	char line[512], name[40];
-	long objects, total, size;
-	FILE *f;
-	int fd;
-
-	memset(u, 0, sizeof(*u));
-	/* kfree_rcu() gathers for seconds, unless memory is wanted back. */
-	fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		if (write(fd, "2", 1) != 1)
-			test_note("drop_caches: %s", errno_name(errno));
-		close(fd);
-	}
-	usleep(SETTLE_MS * 1000);
-	shrink_caches();
-	rewind(slabinfo);
-	while (fgets(line, sizeof(line), slabinfo)) {
-		if (sscanf(line, "%39s %ld %ld %ld", name, &objects, &total, &size) != 4 ||
-		    !cache_counts(name) || u->n == CACHES_MAX)
-			continue;
-		snprintf(u->caches[u->n].name, sizeof(name), "%s", name);
-		u->caches[u->n].size = size;
-		u->caches[u->n++].objects = objects;
-	}
-	f = fopen("/proc/meminfo", "re");
-	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "VmallocUsed: %ld", &u->vmalloc_kb);
-	if (f)
-		fclose(f);
-	u->pages = pages_unaccounted();
-}
-
-static long cache_objects(const struct usage *u, const char *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < u->n; i++)
-		if (!strcmp(u->caches[i].name, name))
-			return u->caches[i].objects;
-	return 0;
-}
-
-/* Smallest growth in one part: a leak is there in each, what comes and goes is not. */
-static long least_growth(const long *at)
-{
-	long least = LONG_MAX;
-	int i;
-
-	for (i = 0; i < PARTS; i++)
-		if (at[i + 1] - at[i] < least)
-			least = at[i + 1] - at[i];
-	return least;
-}
-
-/* Fails when something grew with the number of rounds, of which there were so many in each part. */
-static void usage_compare(const struct usage *u, long rounds, const char *what)
-{
-	long limit = rounds * 8 / 10, objects[PARTS + 1], pages[PARTS + 1], vmalloc[PARTS + 1];
-	unsigned int i, k;
-
-	for (i = 0; i < u[0].n; i++) {
-		for (k = 0; k <= PARTS; k++)
-			objects[k] = cache_objects(&u[k], u[0].caches[i].name);
-		if (least_growth(objects) >= limit)
-			test_fail(__FILE__, __LINE__, "%ld %s: %ld more objects in %s",
-				  PARTS * rounds, what, objects[PARTS] - objects[0],
-				  u[0].caches[i].name);
-	}
-	for (k = 0; k <= PARTS; k++) {
-		pages[k] = u[k].pages;
-		vmalloc[k] = u[k].vmalloc_kb * 1024 / (long)page_size();
-	}
-	if (least_growth(pages) >= limit)
-		test_fail(__FILE__, __LINE__, "%ld %s: %ld pages are gone", PARTS * rounds, what,
-			  pages[PARTS] - pages[0]);
-	if (least_growth(vmalloc) >= limit)
-		test_fail(__FILE__, __LINE__, "%ld %s: %ld more pages of vmalloc", PARTS * rounds,
-			  what, vmalloc[PARTS] - vmalloc[0]);
-}
-
 /* release() frees what open() took. */
 CLAIM(open_leak, "open.leak", NEED_NODE,
       "opening and closing a hundred times leaves no memory behind")
 {
-	static struct usage u[PARTS + 1];
+	static struct usage u[USAGE_PARTS + 1];
 	int part, i;
 
-	if (!caches_open())
+	if (!usage_open())
 		SKIP("/proc/slabinfo: %s", errno_name(errno));
-	for (part = 0; part <= PARTS; part++) {
+	for (part = 0; part <= USAGE_PARTS; part++) {
 		/* The first round finds what is made once. */
 		for (i = 0; i < 34; i++)
 			close(dev_open(MODE_ANY));
@@ -537,9 +352,9 @@ static int load_rounds(struct usage *u, const char **what)
 	unsigned int i, part;
 	int ret;
 
-	for (part = 0; part <= PARTS; part++) {
+	for (part = 0; part <= USAGE_PARTS; part++) {
 		/* The first round finds what is made once. */
-		for (i = 0; i < (part ? cycles / PARTS : 3); i++) {
+		for (i = 0; i < (part ? cycles / USAGE_PARTS : 3); i++) {
 			*what = "unload";
 			ret = module_unload(test_module());
 			if (!ret) {
@@ -558,7 +373,7 @@ static int load_rounds(struct usage *u, const char **what)
 CLAIM_WITH_TIMEOUT(module_leak, "module.leak", NEED_MODULE, LOADS_TIMEOUT,
 		   "loading and unloading, a hundred times or --cycles, leaves no memory behind")
 {
-	static struct usage u[PARTS + 1];
+	static struct usage u[USAGE_PARTS + 1];
 	const char *what = "";
 	int ret;
 
@@ -566,7 +381,7 @@ CLAIM_WITH_TIMEOUT(module_leak, "module.leak", NEED_MODULE, LOADS_TIMEOUT,
 		SKIP("what unloading leaves registered is memory, too: see module.clean");
 	if (cycles < LEAK_MIN)
 		SKIP("%u loads do not tell; at least %u are needed", cycles, LEAK_MIN);
-	if (!caches_open())
+	if (!usage_open())
 		SKIP("/proc/slabinfo: %s", errno_name(errno));
 	unload_or_skip();
 	module_ensure();
@@ -580,7 +395,7 @@ CLAIM_WITH_TIMEOUT(module_leak, "module.leak", NEED_MODULE, LOADS_TIMEOUT,
 		test_fail(__FILE__, __LINE__, "%s: %s", what, result(ret));
 		return;
 	}
-	usage_compare(u, cycles / PARTS, "loads");
+	usage_compare(u, cycles / USAGE_PARTS, "loads");
 }
 
 #define POISON "cdevlab!"
