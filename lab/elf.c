@@ -294,6 +294,12 @@ static int no_debuginfo(Dwfl_Module *mod, void **userdata, const char *modname, 
 	return -1;
 }
 
+static const Dwfl_Callbacks offline = {
+	.find_elf = dwfl_build_id_find_elf,
+	.find_debuginfo = no_debuginfo,
+	.section_address = dwfl_offline_section_address,
+};
+
 static int function_address(Dwfl_Module *mod, const char *function, unsigned long offset,
 			    GElf_Addr *address)
 {
@@ -372,11 +378,6 @@ out:
  */
 int elf_source_line(const char *ko, const char *function, unsigned long offset, char **where)
 {
-	static const Dwfl_Callbacks callbacks = {
-		.find_elf = dwfl_build_id_find_elf,
-		.find_debuginfo = no_debuginfo,
-		.section_address = dwfl_offline_section_address,
-	};
 	struct buf text = {};
 	GElf_Addr address;
 	const char *file;
@@ -388,7 +389,7 @@ int elf_source_line(const char *ko, const char *function, unsigned long offset, 
 	*where = NULL;
 	if (access(ko, R_OK))
 		return -errno;
-	dwfl = dwfl_begin(&callbacks);
+	dwfl = dwfl_begin(&offline);
 	if (!dwfl)
 		return -ENOMEM;
 	mod = dwfl_report_offline(dwfl, path_base(ko), ko, -1);
@@ -407,6 +408,137 @@ int elf_source_line(const char *ko, const char *function, unsigned long offset, 
 	}
 	dwfl_end(dwfl);
 	return ret;
+}
+
+/* --- all lines --- */
+
+/* struct line_walk - what elf_lines() knows while it goes through a module */
+struct line_walk {
+	Dwfl_Module *mod;
+	Dwarf_Addr bias;
+	Dwarf_Die *cu;
+	Dwarf_Files *files;
+	const char *comp_dir;
+	bool (*is_ours)(void *ctx, const char *file);
+	void *ctx;
+	struct elf_line *lines;
+	size_t n, room;
+};
+
+/* A file's name without the directory where the compiler ran, if it is one of ours. */
+static const char *our_name(const struct line_walk *w, const char *file)
+{
+	size_t n = w->comp_dir ? strlen(w->comp_dir) : 0;
+
+	if (!file)
+		return NULL;
+	if (n && !strncmp(file, w->comp_dir, n) && file[n] == '/')
+		file += n + 1;
+	return w->is_ours(w->ctx, file) ? file : NULL;
+}
+
+/* The innermost line of ours from which the code at an address was called for. */
+static const char *our_caller(const struct line_walk *w, Dwarf_Addr address, int *line)
+{
+	Dwarf_Die *scopes = NULL, *parents = NULL;
+	const char *found = NULL;
+	int n = 0;
+
+	if (dwarf_getscopes(w->cu, address - w->bias, &scopes) > 0)
+		n = dwarf_getscopes_die(&scopes[0], &parents);
+	for (int i = 0; i < n && !found; i++) {
+		Dwarf_Word file = 0, at = 0;
+		Dwarf_Attribute attr;
+
+		if (dwarf_tag(&parents[i]) != DW_TAG_inlined_subroutine ||
+		    dwarf_formudata(dwarf_attr(&parents[i], DW_AT_call_file, &attr), &file) ||
+		    dwarf_formudata(dwarf_attr(&parents[i], DW_AT_call_line, &attr), &at))
+			continue;
+		found = our_name(w, dwarf_filesrc(w->files, file, NULL, NULL));
+		*line = at;
+	}
+	free(scopes);
+	free(parents);
+	return found;
+}
+
+static void add_line(struct line_walk *w, Dwarf_Addr address, Dwarf_Addr size, const char *file,
+		     int line)
+{
+	const char *name = our_name(w, file), *section = NULL;
+	int index;
+
+	if (!name)
+		name = our_caller(w, address, &line);
+	/* makes an offset of the address */
+	index = name && line ? dwfl_module_relocate_address(w->mod, &address) : -1;
+	if (index >= 0)
+		section = dwfl_module_relocation_info(w->mod, index, NULL);
+	if (!section || !*section)
+		return;
+	if (w->n == w->room) {
+		w->room = w->room ? w->room * 2 : 256;
+		w->lines = xrealloc(w->lines, w->room, sizeof(*w->lines));
+	}
+	w->lines[w->n++] = (struct elf_line){ .file = xstrdup(name),
+					      .line = line,
+					      .section = xstrdup(section),
+					      .offset = address,
+					      .size = size };
+}
+
+static void add_unit(struct line_walk *w)
+{
+	Dwarf_Attribute attr;
+	Dwarf_Lines *rows;
+	size_t n;
+
+	w->comp_dir = dwarf_formstring(dwarf_attr(w->cu, DW_AT_comp_dir, &attr));
+	if (dwarf_getsrcfiles(w->cu, &w->files, NULL) || dwarf_getsrclines(w->cu, &rows, &n))
+		return;
+	for (size_t i = 0; i + 1 < n; i++) {
+		Dwarf_Line *row = dwarf_onesrcline(rows, i), *next = dwarf_onesrcline(rows, i + 1);
+		Dwarf_Addr from, to;
+		bool end = true;
+		int line = 0;
+
+		if (dwarf_lineendsequence(row, &end) || end || dwarf_lineaddr(row, &from) ||
+		    dwarf_lineaddr(next, &to) || to <= from || dwarf_lineno(row, &line))
+			continue;
+		add_line(w, from + w->bias, to - from, dwarf_linesrc(row, NULL, NULL), line);
+	}
+}
+
+int elf_lines(const char *ko, bool (*is_ours)(void *ctx, const char *file), void *ctx,
+	      struct elf_line **lines, size_t *n)
+{
+	struct line_walk w = { .is_ours = is_ours, .ctx = ctx };
+	Dwfl *dwfl;
+
+	*lines = NULL;
+	*n = 0;
+	if (access(ko, R_OK))
+		return -errno;
+	dwfl = dwfl_begin(&offline);
+	if (!dwfl)
+		return -ENOMEM;
+	w.mod = dwfl_report_offline(dwfl, path_base(ko), ko, -1);
+	dwfl_report_end(dwfl, NULL, NULL);
+	while (w.mod && (w.cu = dwfl_module_nextcu(w.mod, w.cu, &w.bias)))
+		add_unit(&w);
+	dwfl_end(dwfl);
+	*lines = w.lines;
+	*n = w.n;
+	return w.n ? 0 : w.mod ? -ENOENT : -EINVAL;
+}
+
+void elf_lines_free(struct elf_line *lines, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(lines[i].file);
+		free(lines[i].section);
+	}
+	free(lines);
 }
 
 /* --- the whole object --- */

@@ -33,6 +33,23 @@ void elf_functions_free(struct elf_symbol *symbols, size_t n);
  */
 int elf_source_line(const char *ko, const char *function, unsigned long offset, char **where);
 
+/* struct elf_line - machine code that belongs to one source line; a line may have several pieces */
+struct elf_line {
+	char *file;
+	int line;
+	char *section;
+	unsigned long offset, size; /* in its section */
+};
+/**
+ * elf_lines() - which code belongs to which line of some files
+ * @ko:		the module with its debug information
+ * @is_ours:	of a file's name as the compiler knew it, without the directory where it ran: whether it is asked for
+ * @lines:	unsorted, to be freed; code inlined from other files belongs to the line of ours that called for it
+ */
+int elf_lines(const char *ko, bool (*is_ours)(void *ctx, const char *file), void *ctx,
+	      struct elf_line **lines, size_t *n);
+void elf_lines_free(struct elf_line *lines, size_t n);
+
 /* struct elf_reloc - a relocation: @symbol plus @addend goes to @offset */
 struct elf_reloc {
 	unsigned long offset; /* in its section */
