@@ -100,6 +100,13 @@ static void find_files(const char *dir, const char *prefix, const char *suffix, 
 	strv_sort(out);
 }
 
+static struct buf *kept;
+
+void build_keep_messages(struct buf *messages)
+{
+	kept = messages;
+}
+
 /*
  * A build is made in a temporary directory beside its final place and renamed: what is there is whole.
  * make() returns LAB_FAILED for errors in the sources.
@@ -148,7 +155,9 @@ static enum lab_exit build_once(const char *kind, const char *key, const char *s
 	temp_dir_done(bd.tmp);
 show:
 	/* also from the cache: a warning does not go away by being built twice */
-	if (bd.messages.n && ret != LAB_INTERRUPTED) {
+	if (bd.messages.n && kept) {
+		buf_add(kept, bd.messages.s, bd.messages.n);
+	} else if (bd.messages.n && ret != LAB_INTERRUPTED) {
 		lab_stage_done(NULL);
 		fputs(bd.messages.s, stderr);
 	}

@@ -44,6 +44,8 @@ struct guest_tools {
  */
 enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struct built *b);
 void built_free(struct built *b);
+/* From now on what compilers say is added to *messages and not shown. NULL: is shown again. */
+void build_keep_messages(struct buf *messages);
 
 enum lab_exit build_guest_tools(const struct arch *arch, struct guest_tools *t);
 void guest_tools_free(struct guest_tools *t);

@@ -19,7 +19,9 @@ bool driver_skip_name(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
 		if (str_ends(name, ends[i]))
 			return true;
-	return !strcmp(name, "Module.symvers") || !strcmp(name, "modules.order");
+	/* the seeded bugs are others' patches of the source */
+	return !strcmp(name, "Module.symvers") || !strcmp(name, "modules.order") ||
+	       !strcmp(name, "bugs");
 }
 
 enum lab_exit driver_names(struct strv *names)

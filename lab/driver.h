@@ -54,7 +54,7 @@ enum lab_exit driver_open(const char *spec, struct driver *d);
 void driver_free(struct driver *d);
 /* Names of all rooms of ours, sorted. */
 enum lab_exit driver_names(struct strv *names);
-/* True for names that are no source: version control, objects, what Kbuild leaves behind. */
+/* True for names that are no source: version control, objects, what Kbuild leaves behind; and for bugs/. */
 bool driver_skip_name(const char *name);
 /*
  * Whether program prefix_STEM (test_vgpio, bench_vgpio) is meant for a module, given all modules of the room:
