@@ -96,6 +96,9 @@ static void on_line(struct vm *vm, const char *line)
 	struct strv words = {};
 
 	if (str_starts(line, "| ") || str_starts(line, "! ")) {
+		if (b->running && line[0] == '|' && b->on_output &&
+		    b->on_output(b, b->running, line + 2))
+			return;
 		if (b->running)
 			keep_output(line[0] == '|' ? &b->running->out : &b->running->err, line + 2);
 		return;

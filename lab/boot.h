@@ -34,6 +34,9 @@ struct boot {
 	struct job *running;
 	bool end_seen;
 	struct initramfs *fs;
+	/* A line that a job has printed as it comes; true: it is not wanted with the job's output. May be NULL. */
+	bool (*on_output)(struct boot *b, const struct job *j, const char *line);
+	void *ctx; /* for that */
 };
 
 enum lab_exit boot_init(struct boot *b, const struct kernel *k);

@@ -258,7 +258,7 @@ static void registers_known(void *ctx, const char *text)
 
 static enum lab_exit launch(struct vm_state *st, struct ends *ends)
 {
-	int verbose = lab_options.verbose, keep[5], n = 0;
+	int verbose = lab_options.verbose, keep[6], n = 0;
 	struct vm *vm = st->vm;
 	struct strv argv = {};
 	enum lab_exit ret;
@@ -271,6 +271,8 @@ static enum lab_exit launch(struct vm_state *st, struct ends *ends)
 		keep[n++] = ends->results;
 	if (ends->control >= 0)
 		keep[n++] = ends->control;
+	if (vm->share_fd)
+		keep[n++] = vm->share_fd;
 	vm_args(&argv, vm, ends);
 	st->proc = (struct proc){ .argv = argv.v, .keep_fds = keep, .n_keep = n };
 	/* shown is the line a person can use, not the one with our descriptors */

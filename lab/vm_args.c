@@ -97,6 +97,7 @@ static void add_port(struct strv *argv, const char *id, const char *name, const 
 void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 {
 	_cleanup_free_ char *append = kernel_command_line(vm), *chardev = NULL, *control = NULL;
+	_cleanup_free_ char *shared = NULL;
 
 	vm_machine_args(argv, vm->kernel->arch, vm->accel, vm->exact,
 			vm->exact ? 1 :
@@ -135,6 +136,14 @@ void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 		control = ends ? xasprintf("socket,id=control,fd=%d", ends->control) :
 				 xstrdup("socket,id=control,path=CONTROL,server=on,wait=off");
 		add_port(argv, "control", CONTROL_PORT, control);
+	}
+	if (vm->share_fd) {
+		strv_add(argv, "-object");
+		shared = ends ? xasprintf("/dev/fd/%d", vm->share_fd) : xstrdup("SHARED");
+		strv_addf(argv, "memory-backend-file,id=shared,share=on,size=%dM,mem-path=%s",
+			  vm->share_mb, shared);
+		strv_add(argv, "-device");
+		strv_add(argv, "ivshmem-plain,memdev=shared");
 	}
 	if (ends) {
 		strv_add(argv, "-chardev");
