@@ -55,6 +55,7 @@ static struct test_case *cases;
 static struct test_case **cases_end = &cases;
 static struct verdict *verdict;
 static const char *node;
+static const struct test_case *running;
 
 /**
  * test_register() - adds a case; the macros of harness.h call it before main()
@@ -87,6 +88,16 @@ const char *test_module(void)
 	const char *name = getenv(ENV_MODULE);
 
 	return name ? name : "";
+}
+
+/**
+ * test_data() - what the running test's case was registered with
+ *
+ * Return: its data, or NULL.
+ */
+const void *test_data(void)
+{
+	return running ? running->data : NULL;
 }
 
 /* Every line of the text gets its "# "; stdio is not used, a test may have killed a thread inside it. */
@@ -269,6 +280,7 @@ static void case_child(const struct test_case *tc, int out)
 	dup2(out, STDOUT_FILENO);
 	verdict->pid = getpid();
 	cpus_all();
+	running = tc;
 	tc->run();
 	test_end();
 }

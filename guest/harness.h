@@ -26,6 +26,7 @@ struct test_case {
 	const char *name; /* underscores print as blanks */
 	void (*run)(void);
 	unsigned int timeout_s;
+	const void *data; /* for a function that several cases have */
 	struct test_case *next;
 };
 
@@ -37,6 +38,9 @@ void test_register(struct test_case *tc);
 const char *test_node(void);
 /* The module under test: $CDEVLAB_MODULE, or "" when run by hand. */
 const char *test_module(void);
+
+/* Of the running test's case. */
+const void *test_data(void);
 
 /* Notes a failure of the running test. Async-safe from threads of the test's process. */
 void test_fail(const char *file, int line, const char *fmt, ...)
