@@ -29,10 +29,8 @@
 #include "guest.h"
 #include "protocol.h"
 
-/* A waiting call is ended after this time, ... */
+/* A waiting call is ended after this time. */
 #define TICK_MS 60
-/* ... and a call that was interrupted sooner is made again: the tick was due by chance. */
-#define TICK_CHANCE_MS 30
 
 #define CYCLES_DEFAULT 100
 
@@ -164,19 +162,6 @@ void tick(bool on)
 	}
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
-
-/* The call again when the tick fell due just then. */
-#define TICKED(call)                                                            \
-	({                                                                      \
-		long long since_ = now_ms();                                    \
-		long ret_;                                                      \
-		do {                                                            \
-			ret_ = (call);                                          \
-			if (ret_ == -1)                                         \
-				ret_ = -errno;                                  \
-		} while (ret_ == -EINTR && now_ms() - since_ < TICK_CHANCE_MS); \
-		ret_;                                                           \
-	})
 
 long dev_read(int fd, void *buf, size_t len)
 {
@@ -344,6 +329,52 @@ bool pattern_store(int fd, unsigned char *buf, size_t len)
 		return false;
 	return dev_pwrite(fd, buf, len, 0) == (long)len &&
 	       dev_pread(fd, back, len, 0) == (long)len && !memcmp(buf, back, len);
+}
+
+int rewound(int fd)
+{
+	if (facts->positioned && !dev_seek(fd, 0, SEEK_SET))
+		return fd;
+	close(fd);
+	return dev_open(MODE_READ);
+}
+
+size_t read_stream(int fd, unsigned char *buf, size_t max)
+{
+	size_t len = 0;
+	long ret;
+
+	while (len < max) {
+		ret = dev_read(fd, buf + len, max - len);
+		if (ret <= 0)
+			break;
+		len += ret;
+	}
+	return len;
+}
+
+size_t reference(int *fd, unsigned char *ref, size_t max)
+{
+	unsigned char *again = malloc(max);
+	size_t len;
+
+	if (facts->mode == O_RDWR)
+		pattern_store(*fd, ref, max);
+	*fd = rewound(*fd);
+	len = read_stream(*fd, ref, max);
+	*fd = rewound(*fd);
+	if (!again || !len || read_stream(*fd, again, max) != len || memcmp(ref, again, len))
+		SKIP("%s",
+		     len ? "the content differs from one reading to the next" : "nothing to read");
+	free(again);
+	*fd = rewound(*fd);
+	return len;
+}
+
+void stored(int fd, unsigned char *buf, size_t len)
+{
+	if (facts->mode != O_RDWR || !pattern_store(fd, buf, len))
+		SKIP("the device does not keep what is written");
 }
 
 /* Offered or not is decided before the driver is called; an unmapped buffer keeps it harmless. */

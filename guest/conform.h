@@ -96,6 +96,21 @@ void claim_begin(unsigned int needs);
 /* Turns the tick that ends waiting calls on and off; off in the claims about signals. */
 void tick(bool on);
 
+/* A call that was interrupted sooner is made again: the tick was due by chance. */
+#define TICK_CHANCE_MS 30
+/* The value of a call that waits no longer than a tick, or -errno. */
+#define TICKED(call)                                                            \
+	({                                                                      \
+		long long since_ = now_ms();                                    \
+		long ret_;                                                      \
+		do {                                                            \
+			ret_ = (call);                                          \
+			if (ret_ == -1)                                         \
+				ret_ = -errno;                                  \
+		} while (ret_ == -EINTR && now_ms() - since_ < TICK_CHANCE_MS); \
+		ret_;                                                           \
+	})
+
 /* mode O_RDONLY, O_WRONLY, O_RDWR, or one of these: */
 #define MODE_ANY   -1
 #define MODE_READ  -2
@@ -129,6 +144,17 @@ int ready_now(int fd);
 void pattern_fill(unsigned char *buf, size_t len, unsigned int seed);
 /* Writes a pattern to the start of a device that keeps what is written. False if it does not. */
 bool pattern_store(int fd, unsigned char *buf, size_t len);
+/* The descriptor at the start again: the same one where positions count, else that of a new open. */
+int rewound(int fd);
+/* Reads until the buffer is full, or the end, or nothing more is there. */
+size_t read_stream(int fd, unsigned char *buf, size_t max);
+/*
+ * The first bytes as read(2) gives them, and *fd at the start again. The claim ends as skipped when they change by
+ * themselves or there are none.
+ */
+size_t reference(int *fd, unsigned char *ref, size_t max);
+/* The same for a claim about writing: skipped unless the device keeps what is written, at most 1024 bytes. */
+void stored(int fd, unsigned char *buf, size_t len);
 
 size_t page_size(void);
 /* An address at which nothing is mapped; the page before may be. */

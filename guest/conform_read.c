@@ -126,20 +126,6 @@ CLAIM(write_huge, "write.huge", NEED_WRITE,
 			  result(ret));
 }
 
-static size_t read_stream(int fd, unsigned char *buf, size_t max)
-{
-	size_t len = 0;
-	long ret;
-
-	while (len < max) {
-		ret = dev_read(fd, buf + len, max - len);
-		if (ret <= 0)
-			break;
-		len += ret;
-	}
-	return len;
-}
-
 /*
  * POSIX read(): a short buffer takes a part, the next read goes on behind it. The greeter failed
  * it.
