@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "draw.h"
 #include "guest.h"
 #include "harness.h"
 #include "protocol.h"
@@ -68,7 +69,7 @@ static uint64_t dice;
 
 static unsigned int roll(unsigned int n)
 {
-	return (stress_random(&dice) >> 32) % n;
+	return (draw_random(&dice) >> 32) % n;
 }
 
 static void sleep_us(long us)

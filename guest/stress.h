@@ -141,7 +141,6 @@ void stress_draw(uint64_t seed, unsigned int worker, unsigned int life, unsigned
 void stress_print(FILE *out, const struct step *s);
 /* One number for the sequences of all workers. */
 uint64_t stress_digest(uint64_t seed);
-uint64_t stress_random(uint64_t *state);
 
 /* stress_call.c: the life of a process of workers. Never returns. */
 void stress_process(unsigned int index) __attribute__((noreturn));

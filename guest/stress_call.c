@@ -35,6 +35,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "draw.h"
 #include "harness.h"
 #include "stress.h"
 
@@ -180,10 +181,10 @@ static void fill(char *to, size_t size, uint64_t seed)
 	uint64_t v;
 
 	for (; size >= sizeof(v); size -= sizeof(v), to += sizeof(v)) {
-		v = stress_random(&seed);
+		v = draw_random(&seed);
 		memcpy(to, &v, sizeof(v));
 	}
-	v = stress_random(&seed);
+	v = draw_random(&seed);
 	memcpy(to, &v, size);
 }
 
@@ -329,7 +330,7 @@ static void arg_make(const struct step *s, unsigned char *to, size_t size)
 		fill((char *)to, size, r);
 	if (s->arg == ARG_SMALL)
 		for (i = 0; i + sizeof(word) <= size; i += sizeof(word)) {
-			v = stress_random(&r);
+			v = draw_random(&r);
 			word = v % (v & 1ULL << 40 ? 4 : 100);
 			memcpy(to + i, &word, sizeof(word));
 		}
@@ -338,7 +339,7 @@ static void arg_make(const struct step *s, unsigned char *to, size_t size)
 	if (arg)
 		memcpy(to, arg->bytes, arg->len < size ? arg->len : size);
 	for (i = 0; s->arg == ARG_MUTATED && size && i <= (s->bits & 3); i++) {
-		v = stress_random(&r);
+		v = draw_random(&r);
 		to[v % size] = v & 1ULL << 50 ? v >> 32 & 7 : v >> 32;
 	}
 }

@@ -5,12 +5,12 @@
 #endif
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include "draw.h"
 #include "stress.h"
 
 #define DIGEST_STEPS 1000
@@ -75,31 +75,16 @@ bool stress_choose(const char *names)
 	return total;
 }
 
-/* splitmix64 */
-uint64_t stress_random(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return z ^ (z >> 31);
-}
-
 static uint64_t mix(uint64_t a, uint64_t b)
 {
 	uint64_t state = a ^ (b * 0xd1342543de82ef95 + 1);
 
-	return stress_random(&state);
-}
-
-static unsigned int below(uint64_t *r, unsigned int n)
-{
-	return (stress_random(r) >> 32) % n;
+	return draw_random(&state);
 }
 
 static enum stress_kind draw_kind(uint64_t *r)
 {
-	unsigned int at = below(r, total), i;
+	unsigned int at = draw_below(r, total), i;
 
 	for (i = 0; at >= weights[i]; i++)
 		at -= weights[i];
@@ -113,87 +98,7 @@ static enum stress_place draw_place(uint64_t *r)
 		AT_HOLE,	 AT_RDONLY, AT_RDONLY, AT_NULL, AT_KERNEL, AT_DEVICE,
 	};
 
-	return places[below(r, 32)];
-}
-
-static size_t draw_size(uint64_t *r)
-{
-	static const size_t huge[] = { INT_MAX,		(size_t)INT_MAX + 1, UINT_MAX,
-				       (size_t)1 << 32, SSIZE_MAX,	     SIZE_MAX };
-	unsigned int what = below(r, 64);
-	uint64_t v = stress_random(r);
-
-	if (what < 4)
-		return 0;
-	if (what < 40)
-		return 1 + v % 16;
-	if (what < 48)
-		return ((size_t)1 << v % 13) + (v >> 32) % 3 - 1;
-	if (what < 60)
-		return v % 1025;
-	if (what < 62)
-		return v % 8193;
-	if (what < 63)
-		return v % 65537;
-	return huge[v % 6];
-}
-
-static off_t draw_pos(uint64_t *r)
-{
-	static const off_t far[] = { INT_MAX,	(off_t)INT_MAX + 1, (off_t)1 << 32,
-				     LLONG_MAX, LLONG_MAX - 7,	    LLONG_MIN };
-	unsigned int what = below(r, 32);
-	uint64_t v = stress_random(r);
-
-	if (what < 8)
-		return 0;
-	if (what < 20)
-		return v % 64;
-	if (what < 26)
-		return v % 65537;
-	if (what < 28)
-		return v % (1 << 24);
-	if (what < 30)
-		return -(off_t)(v % 5000);
-	return far[v % 6];
-}
-
-/* No O_CREAT: while the module is away, a file would take the node's place. */
-static int draw_open_flags(uint64_t v)
-{
-	static const int modes[8] = { O_RDWR,	O_RDWR,	  O_RDWR,   O_RDWR,
-				      O_RDONLY, O_RDONLY, O_WRONLY, O_ACCMODE };
-	static const int rare[16] = { O_APPEND, O_SYNC,	   O_DSYNC, O_TRUNC, O_DIRECT,
-				      O_ASYNC,	O_NOATIME, O_PATH,  O_EXCL };
-	int flags = modes[v & 7] | O_NOCTTY;
-
-	/* Seven of eight: a call that waits does nothing, and waits for the supervisor. */
-	if (v >> 3 & 7)
-		flags |= O_NONBLOCK;
-	if (v >> 60 & 1)
-		flags |= O_CLOEXEC;
-	if ((v >> 32 & 7) == 0)
-		flags |= rare[v >> 35 & 15];
-	return flags;
-}
-
-static unsigned long draw_unknown(uint64_t v)
-{
-	static const unsigned int sizes[] = { 0, 1, 4, 8, 16, 64, 4096, 16383 };
-	unsigned int type = v >> 8 & 0xff, nr = v & 0xff, dir = v >> 16 & 3;
-	unsigned long known = conf.n_ioctls ? conf.ioctls[(v >> 20) % conf.n_ioctls].cmd : 0;
-
-	/* Half of them only nearly known: an ABI that grows knows one call in several sizes. */
-	if (known && v >> 63) {
-		type = _IOC_TYPE(known);
-		if (v >> 62 & 1)
-			nr = _IOC_NR(known);
-		else
-			nr &= 0x1f;
-	}
-	if (conf_vfs_ioctl(type, nr))
-		return 0xfefefefe;
-	return _IOC(dir, type, nr, sizes[v >> 40 & 7]);
+	return places[draw_below(r, 32)];
 }
 
 void stress_draw(uint64_t seed, unsigned int worker, unsigned int life, unsigned long nr,
@@ -207,7 +112,7 @@ void stress_draw(uint64_t seed, unsigned int worker, unsigned int life, unsigned
 	uint64_t r = mix(mix(seed, worker), (uint64_t)life << 40 ^ nr), v;
 
 	s->kind = draw_kind(&r);
-	v = stress_random(&r);
+	v = draw_random(&r);
 	s->node = conf.n_nodes ? (v & 0xff) % conf.n_nodes : 0;
 	s->fd = (v >> 8 & 0xff) % STRESS_FDS;
 	s->other = (v >> 16 & 0xff) % STRESS_FDS;
@@ -218,10 +123,10 @@ void stress_draw(uint64_t seed, unsigned int worker, unsigned int life, unsigned
 	s->place = draw_place(&r);
 	s->size = draw_size(&r);
 	s->pos = draw_pos(&r);
-	s->bits = stress_random(&r);
+	s->bits = draw_random(&r);
 	s->flags = s->kind == DO_OPEN ? draw_open_flags(s->bits) : (int)(s->bits & 0xffff);
 	s->call = conf.n_ioctls ? &conf.ioctls[(v >> 44) % conf.n_ioctls] : NULL;
-	s->cmd = s->kind == DO_IOCTL && s->call ? s->call->cmd : draw_unknown(s->bits);
+	s->cmd = s->kind == DO_IOCTL && s->call ? s->call->cmd : draw_unknown_ioctl(s->bits);
 }
 
 void stress_print(FILE *out, const struct step *s)
