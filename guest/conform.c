@@ -613,9 +613,10 @@ static int after_exec(const char *what)
 static void usage(FILE *to)
 {
 	fprintf(to,
-		"usage: %s [--node PATH] [--filter TEXT] [--list] [--cycles N] [--conf FILE]\n"
+		"usage: %s [--node PATH] [--filter TEXT] [--cases LIST] [--list] [--cycles N] [--conf FILE]\n"
 		"  --node PATH    the node under test, instead of the module's nodes\n"
 		"  --filter TEXT  only the claims whose id or sentence contains TEXT\n"
+		"  --cases LIST   only the claims with these ids, separated by commas\n"
 		"  --list         print every claim's id and sentence, run none\n"
 		"  --cycles N     load and unload N times (default %d)\n"
 		"  --conf FILE    what is known of the module, instead of " CONFORM_DIR
@@ -628,6 +629,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "node", required_argument, NULL, 'n' },
 		{ "filter", required_argument, NULL, 'f' },
+		{ "cases", required_argument, NULL, 'i' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "cycles", required_argument, NULL, 'c' },
 		{ "conf", required_argument, NULL, 'o' },
@@ -636,8 +638,9 @@ int main(int argc, char **argv)
 		{ 0 },
 	};
 	static char filter_option[] = "--filter", list_option[] = "--list";
+	static char cases_option[] = "--cases";
 	const char *node = NULL, *path = NULL, *works = NULL;
-	char *args[8], *filter = NULL;
+	char *args[8], *filter = NULL, *cases = NULL;
 	bool list = false;
 	int opt, n = 0;
 
@@ -655,6 +658,9 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			filter = optarg;
+			break;
+		case 'i':
+			cases = optarg;
 			break;
 		case 'l':
 			list = true;
@@ -685,6 +691,10 @@ int main(int argc, char **argv)
 	if (filter) {
 		args[n++] = filter_option;
 		args[n++] = filter;
+	}
+	if (cases) {
+		args[n++] = cases_option;
+		args[n++] = cases;
 	}
 	if (list)
 		args[n++] = list_option;

@@ -409,12 +409,27 @@ static bool case_matches(const struct test_case *tc, const char *filter)
 	return strstr(name, filter) != NULL;
 }
 
+/* Whether the list, separated by commas, has what stands before the name's colon. */
+static bool case_listed(const struct test_case *tc, const char *list)
+{
+	size_t len = strcspn(tc->name, ":");
+	const char *at;
+
+	for (at = list; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (!strncmp(at, tc->name, len) && (!at[len] || at[len] == ','))
+			return true;
+	}
+	return !list;
+}
+
 static void usage(FILE *to)
 {
 	fprintf(to,
-		"usage: %s [--node PATH] [--filter TEXT] [--list]\n"
+		"usage: %s [--node PATH] [--filter TEXT] [--cases LIST] [--list]\n"
 		"  --node PATH    the node under test (default: $" ENV_NODE ")\n"
 		"  --filter TEXT  run only the cases whose name contains TEXT\n"
+		"  --cases LIST   run only these, by what stands before the colon of their names\n"
 		"  --list         print the names of the cases and run none\n",
 		program_invocation_short_name);
 }
@@ -431,12 +446,13 @@ int harness_main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "node", required_argument, NULL, 'n' },
 		{ "filter", required_argument, NULL, 'f' },
+		{ "cases", required_argument, NULL, 'c' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	unsigned int total = 0, nr = 0, count[3] = { 0 };
-	const char *filter = NULL;
+	const char *filter = NULL, *listed = NULL;
 	const struct test_case *tc;
 	bool list = false;
 	int opt;
@@ -449,6 +465,9 @@ int harness_main(int argc, char **argv)
 			break;
 		case 'f':
 			filter = optarg;
+			break;
+		case 'c':
+			listed = optarg;
 			break;
 		case 'l':
 			list = true;
@@ -469,7 +488,7 @@ int harness_main(int argc, char **argv)
 	/* Lines leave at once: a guest that crashes must not take results with it. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (tc = cases; tc; tc = tc->next) {
-		if (!case_matches(tc, filter))
+		if (!case_matches(tc, filter) || !case_listed(tc, listed))
 			continue;
 		total++;
 		if (list)
@@ -493,7 +512,7 @@ int harness_main(int argc, char **argv)
 	}
 	printf("1..%u\n", total);
 	for (tc = cases; tc; tc = tc->next)
-		if (case_matches(tc, filter))
+		if (case_matches(tc, filter) && case_listed(tc, listed))
 			count[case_run(++nr, tc)]++;
 	if (count[FAILED])
 		return TEST_FAIL;
