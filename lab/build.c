@@ -10,7 +10,7 @@
 
 #include "elf.h"
 #include "proc.h"
-#include "rust.h"
+#include "root.h"
 
 /* A change of what this file does must not find old results. */
 #define BUILD_RECIPE "2"
@@ -40,7 +40,7 @@ static char *first_line_of(const char *program, const char *option)
  */
 struct build_dir {
 	char *tmp, *shown_as;
-	bool in_root; /* the directory is RUST_BUILD_DIR now */
+	bool in_root; /* the directory is ROOT_BUILD_DIR now */
 	struct buf messages;
 	bool failed;
 };
@@ -53,7 +53,7 @@ static void on_message(void *ctx, const char *line, bool is_err)
 	/* make's own chatter; a missing vmlinux is normal for a kernel that is not a full build */
 	if (!is_err || strstr(line, "Skipping BTF generation"))
 		return;
-	text = bd->in_root ? rust_shown(line, bd->shown_as) :
+	text = bd->in_root ? root_shown(line, bd->shown_as) :
 			     str_replace(line, bd->tmp, bd->shown_as);
 	buf_puts(&bd->messages, text);
 	buf_puts(&bd->messages, "\n");
@@ -278,14 +278,14 @@ struct room_ctx {
 /* With k->rust in the kernel's own toolchain, else by what this machine has. */
 static void make_command(const struct build_dir *bd, const struct kernel *k, struct strv *argv)
 {
-	const char *dir = k->rust ? RUST_BUILD_DIR : bd->tmp;
+	const char *dir = k->rust ? ROOT_BUILD_DIR : bd->tmp;
 
 	if (k->rust)
-		rust_command(k->rust, bd->tmp, argv);
+		root_command(k->rust, bd->tmp, argv);
 	strv_add(argv, "make");
 	strv_addf(argv, "-j%ld", sysconf(_SC_NPROCESSORS_ONLN));
 	strv_add(argv, "-C");
-	strv_add(argv, k->rust ? RUST_KERNEL_DIR : k->kdir);
+	strv_add(argv, k->rust ? ROOT_KERNEL_DIR : k->kdir);
 	strv_addf(argv, "M=%s", dir);
 	strv_addf(argv, "CC=%s", k->rust ? k->rust_cc : k->cc);
 	for (size_t i = 0; i < k->make_args.n; i++)
@@ -310,7 +310,7 @@ static enum lab_exit make_modules(struct build_dir *bd, struct room_ctx *ctx)
 	ret = run_tool(bd, argv.v);
 	bd->in_root = false;
 	strv_free(&argv);
-	if (ret == LAB_FAILED && ctx->k->rust && !rust_is_whole(ctx->k->rust))
+	if (ret == LAB_FAILED && ctx->k->rust && !root_is_whole(ctx->k->rust))
 		ret = LAB_CANNOT;
 	if (ret)
 		return ret;

@@ -11,6 +11,7 @@
 
 #include "kernel_internal.h"
 #include "proc.h"
+#include "root.h"
 #include "rust.h"
 
 static void versions_of_compilers(void **state)
@@ -67,7 +68,7 @@ static void messages_name_the_persons_own_files(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		_cleanup_free_ char *got = rust_shown(rows[i].line, "/home/u/x");
+		_cleanup_free_ char *got = root_shown(rows[i].line, "/home/u/x");
 
 		assert_string_equal(got, rows[i].shown);
 	}
@@ -121,14 +122,14 @@ static void a_command_in_the_root_keeps_its_words(void **state)
 	struct strv argv = {};
 
 	(void)state;
-	rust_command("/r", "/b", &argv);
+	root_command("/r", "/b", &argv);
 	strv_add(&argv, "make");
 	assert_string_equal(argv.v[0], "unshare");
 	assert_string_equal(argv.v[argv.n - 3], "/r");
 	assert_string_equal(argv.v[argv.n - 2], "/b");
 	assert_string_equal(argv.v[argv.n - 1], "make");
 	strv_free(&argv);
-	rust_command("/r", NULL, &argv);
+	root_command("/r", NULL, &argv);
 	assert_string_equal(argv.v[argv.n - 1], "");
 	strv_free(&argv);
 }
@@ -201,7 +202,7 @@ static void a_root_is_unpacked_without_rights_and_without_what_is_dropped(void *
 	assert_int_equal(proc_run(&p), LAB_OK);
 	assert_int_equal(p.status, 0);
 	proc_free(&p);
-	assert_int_equal(unpack_root(deb, out, rust_drops), LAB_OK);
+	assert_int_equal(unpack_root(deb, out, root_drops), LAB_OK);
 	assert_int_equal(stat(prog, &a), 0);
 	assert_int_equal(a.st_mode & 07777, 0755);
 	assert_int_equal(stat(hard, &b), 0);
