@@ -24,6 +24,7 @@ struct arch {
 	char *console;	    /* ttyS0 */
 	char *append;	    /* kernel command line, always */
 	char *append_exact; /* and with the exact clock */
+	char *modules;	    /* FIRST..LAST: addresses where modules may lie */
 };
 
 /* arch_find() - the architecture of that Debian name, or NULL and a message that names those there are */

@@ -26,6 +26,7 @@ enum {
 	OPT_ASM,
 	OPT_FUNCTION,
 	OPT_NO_TEST,
+	OPT_COVERAGE,
 };
 
 static const struct {
@@ -54,6 +55,7 @@ static const struct {
 	{ { "asm", no_argument, NULL, OPT_ASM }, ARG_COMPARE },
 	{ { "function", required_argument, NULL, OPT_FUNCTION }, ARG_COMPARE },
 	{ { "no-test", no_argument, NULL, OPT_NO_TEST }, ARG_COMPARE },
+	{ { "coverage", no_argument, NULL, OPT_COVERAGE }, ARG_COVERAGE },
 };
 
 static int read_timeout(const char *s)
@@ -192,6 +194,9 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			break;
 		case OPT_NO_TEST:
 			a->no_test = true;
+			break;
+		case OPT_COVERAGE:
+			a->coverage = true;
 			break;
 		case OPT_GROUP:
 			a->group = optarg;

@@ -33,6 +33,7 @@ struct args {
 	unsigned long long seed;
 	bool has_seed;
 	bool assembly, no_test; /* compare */
+	bool coverage;		/* test */
 	const char *function;	/* compare --asm: only that one */
 };
 
@@ -48,6 +49,7 @@ enum args_option {
 	ARG_STRESS = 128,  /* --for, --seed */
 	ARG_RUST = 256,	   /* --rust */
 	ARG_COMPARE = 512, /* --asm, --function, --no-test */
+	ARG_COVERAGE = 1024,
 };
 
 /**

@@ -15,6 +15,8 @@ static const char help[] =
 	"usage: cdevlab test [OPTION]... [DRIVER|DIR]...\n"
 	"Builds drivers, boots them, runs the conformance suite and their own tests; KTAP on standard output.\n\n"
 	"      --only MODULE[/JOB[/CASE]]  one module, one of its programs, one case\n"
+	"      --coverage                  tell which lines of the drivers were reached, and which were not; with -o\n"
+	"                                  their sources with marks, and what genhtml(1) reads\n"
 	"      --junit FILE                the results as JUnit XML as well\n"
 	"      --json FILE                 the results as JSON as well\n";
 
@@ -29,12 +31,30 @@ static void print_matrix(const struct ktap *root)
 	matrix_free(m);
 }
 
+/* A driver and kernel after the other; with -o their sources as well. */
+static enum lab_exit print_coverage(const struct test_run *t)
+{
+	_cleanup_free_ char *dir = t->log_dir ? xasprintf("%s/coverage", t->log_dir) : NULL;
+	enum lab_exit ret = LAB_OK;
+
+	puts("#");
+	for (size_t i = 0; i < t->n_kernels * t->n_drivers && !ret; i++) {
+		if (!t->covered[i].n)
+			continue;
+		coverage_print(stdout, &t->covered[i], "# ");
+		if (dir)
+			ret = coverage_write(&t->covered[i], dir);
+	}
+	return ret;
+}
+
 int cmd_test(int argc, char **argv)
 {
 	struct test_run t = {};
 	enum lab_exit ret;
 	struct args a;
-	int r = args_parse(argc, argv, ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_RUST,
+	int r = args_parse(argc, argv,
+			   ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_RUST | ARG_COVERAGE,
 			   help, &a);
 
 	if (r)
@@ -44,6 +64,7 @@ int cmd_test(int argc, char **argv)
 	a.rest = a.kernels = (struct strv){};
 	t.only = a.only;
 	t.log_dir = a.out_dir;
+	t.coverage = a.coverage;
 	ret = test_prepare(&t);
 	if (!ret)
 		ret = test_boot(&t);
@@ -51,7 +72,9 @@ int cmd_test(int argc, char **argv)
 		ktap_print(stdout, t.root);
 		if (t.root->n > 1)
 			print_matrix(t.root);
-		if (a.junit)
+		if (t.coverage)
+			ret = print_coverage(&t);
+		if (!ret && a.junit)
 			ret = results_write_junit(a.junit, t.root);
 		if (!ret && a.json)
 			ret = results_write_json(a.json, ktap_json(t.root));

@@ -437,41 +437,13 @@ static const char *our_name(const struct line_walk *w, const char *file)
 	return w->is_ours(w->ctx, file) ? file : NULL;
 }
 
-/* The innermost line of ours from which the code at an address was called for. */
-static const char *our_caller(const struct line_walk *w, Dwarf_Addr address, int *line)
-{
-	Dwarf_Die *scopes = NULL, *parents = NULL;
-	const char *found = NULL;
-	int n = 0;
-
-	if (dwarf_getscopes(w->cu, address - w->bias, &scopes) > 0)
-		n = dwarf_getscopes_die(&scopes[0], &parents);
-	for (int i = 0; i < n && !found; i++) {
-		Dwarf_Word file = 0, at = 0;
-		Dwarf_Attribute attr;
-
-		if (dwarf_tag(&parents[i]) != DW_TAG_inlined_subroutine ||
-		    dwarf_formudata(dwarf_attr(&parents[i], DW_AT_call_file, &attr), &file) ||
-		    dwarf_formudata(dwarf_attr(&parents[i], DW_AT_call_line, &attr), &at))
-			continue;
-		found = our_name(w, dwarf_filesrc(w->files, file, NULL, NULL));
-		*line = at;
-	}
-	free(scopes);
-	free(parents);
-	return found;
-}
-
-static void add_line(struct line_walk *w, Dwarf_Addr address, Dwarf_Addr size, const char *file,
+static void add_line(struct line_walk *w, Dwarf_Addr address, Dwarf_Addr size, const char *name,
 		     int line)
 {
-	const char *name = our_name(w, file), *section = NULL;
-	int index;
-
-	if (!name)
-		name = our_caller(w, address, &line);
 	/* makes an offset of the address */
-	index = name && line ? dwfl_module_relocate_address(w->mod, &address) : -1;
+	int index = name && line ? dwfl_module_relocate_address(w->mod, &address) : -1;
+	const char *section = NULL;
+
 	if (index >= 0)
 		section = dwfl_module_relocation_info(w->mod, index, NULL);
 	if (!section || !*section)
@@ -485,6 +457,29 @@ static void add_line(struct line_walk *w, Dwarf_Addr address, Dwarf_Addr size, c
 					      .section = xstrdup(section),
 					      .offset = address,
 					      .size = size };
+}
+
+/* The lines of ours that called for the code at an address, where it was inlined. */
+static void add_callers(struct line_walk *w, Dwarf_Addr address, Dwarf_Addr size)
+{
+	Dwarf_Die *scopes = NULL, *parents = NULL;
+	int n = 0;
+
+	if (dwarf_getscopes(w->cu, address - w->bias, &scopes) > 0)
+		n = dwarf_getscopes_die(&scopes[0], &parents);
+	for (int i = 0; i < n; i++) {
+		Dwarf_Word file = 0, line = 0;
+		Dwarf_Attribute attr;
+
+		if (dwarf_tag(&parents[i]) != DW_TAG_inlined_subroutine ||
+		    dwarf_formudata(dwarf_attr(&parents[i], DW_AT_call_file, &attr), &file) ||
+		    dwarf_formudata(dwarf_attr(&parents[i], DW_AT_call_line, &attr), &line))
+			continue;
+		add_line(w, address, size, our_name(w, dwarf_filesrc(w->files, file, NULL, NULL)),
+			 line);
+	}
+	free(scopes);
+	free(parents);
 }
 
 static void add_unit(struct line_walk *w)
@@ -505,7 +500,9 @@ static void add_unit(struct line_walk *w)
 		if (dwarf_lineendsequence(row, &end) || end || dwarf_lineaddr(row, &from) ||
 		    dwarf_lineaddr(next, &to) || to <= from || dwarf_lineno(row, &line))
 			continue;
-		add_line(w, from + w->bias, to - from, dwarf_linesrc(row, NULL, NULL), line);
+		add_line(w, from + w->bias, to - from, our_name(w, dwarf_linesrc(row, NULL, NULL)),
+			 line);
+		add_callers(w, from + w->bias, to - from);
 	}
 }
 

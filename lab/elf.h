@@ -44,7 +44,7 @@ struct elf_line {
  * elf_lines() - which code belongs to which line of some files
  * @ko:		the module with its debug information
  * @is_ours:	of a file's name as the compiler knew it, without the directory where it ran: whether it is asked for
- * @lines:	unsorted, to be freed; code inlined from other files belongs to the line of ours that called for it
+ * @lines:	unsorted, to be freed; inlined code belongs to the lines that called for it, too
  */
 int elf_lines(const char *ko, bool (*is_ours)(void *ctx, const char *file), void *ctx,
 	      struct elf_line **lines, size_t *n);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "test.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ struct item {
 	const struct built *built;
 	const struct module *module;
 	struct ktap *node;
+	struct coverage *covered; /* or NULL */
 	bool done;
 	bool again; /* its guest did not come up, and it got another */
 };
@@ -220,6 +222,23 @@ static void add_filter(struct job *j, const char *only)
 	}
 }
 
+/* Where the code of a module and of what it needs lies: no test of anybody's, so it is not judged. */
+#define SECTIONS "sections-"
+
+static void add_sections_job(struct boot *b, const char *module, const char *of)
+{
+	_cleanup_free_ char *name = xasprintf(SECTIONS "%s", of);
+	struct job *j = boot_add_job(b, module, name, 10);
+
+	strv_add(&j->argv, "sections");
+	strv_add(&j->argv, of);
+}
+
+static bool is_judged(const struct job *j)
+{
+	return !str_starts(strchr(j->name, '/') + 1, SECTIONS);
+}
+
 static void add_jobs(struct boot *b, const struct item *it)
 {
 	const char *only = it->run->only, *m = it->module->name;
@@ -230,6 +249,10 @@ static void add_jobs(struct boot *b, const struct item *it)
 		strv_add(&modules, it->built->modules[i].name);
 	boot_add_module(b, it->built, it->module);
 	boot_add_load(b, it->built, it->module);
+	for (size_t i = 0; it->covered && i < it->module->needs.n; i++)
+		add_sections_job(b, m, it->module->needs.v[i]);
+	if (it->covered)
+		add_sections_job(b, m, m);
 	if (it->run->stress_s) {
 		boot_add_suite(b, it->built, "stress");
 		j = boot_add_job(b, m, "stress", it->run->stress_s + STRESS_MARGIN_S);
@@ -525,6 +548,8 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 	for (size_t i = 0; i < b->n; i++) {
 		struct item *it = item_of(items, n, b->jobs[i].name);
 
+		if (!is_judged(&b->jobs[i]))
+			continue;
 		if (b->jobs[i].ended && ++judged)
 			judge_job(it, &b->jobs[i]);
 		else if (b->jobs[i].begun && b->jobs[i].out.n)
@@ -539,7 +564,8 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 		bool whole = true;
 
 		for (size_t k = 0; k < b->n; k++)
-			if (!strcmp(b->jobs[k].module, items[i]->module->name)) {
+			if (!strcmp(b->jobs[k].module, items[i]->module->name) &&
+			    is_judged(&b->jobs[k])) {
 				whole &= b->jobs[k].ended;
 				if (items[i]->done && !b->jobs[k].begun)
 					ktap_set(job_node(items[i], &b->jobs[k]), KTAP_SKIP,
@@ -549,6 +575,41 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 	}
 	klog_free(&log);
 	return ret;
+}
+
+/* --- coverage --- */
+
+static void cover_module(const struct item *it, struct boot *b, const struct module *m,
+			 const struct code_log *log)
+{
+	_cleanup_free_ char *name = xasprintf(SECTIONS "%s", m->name);
+	const struct job *j = boot_find_job(b, it->module->name, name);
+
+	if (coverage_add(it->covered, m->debug_ko, j ? j->out.s : NULL, log))
+		lab_warn(
+			"%s has no debug information: which of its lines were reached is not known",
+			m->debug_ko);
+}
+
+/* What a guest has reached, of its only module and of what that needs. */
+static enum lab_exit cover_boot(const struct item *it, struct boot *b)
+{
+	struct code_log log;
+	int err = code_log_read(b->vm.code_log, &log);
+
+	unlink(b->vm.code_log);
+	/* nothing of a module ran */
+	if (err && err != -ENOENT)
+		return lab_fail(LAB_CANNOT, NULL, "cannot read what QEMU has logged: %s",
+				strerror(-err));
+	for (size_t i = 0; i < it->built->n; i++) {
+		const struct module *m = &it->built->modules[i];
+
+		if (m == it->module || strv_has(&it->module->needs, m->name))
+			cover_module(it, b, m, &log);
+	}
+	code_log_free(&log);
+	return LAB_OK;
 }
 
 /* --- boots --- */
@@ -598,7 +659,9 @@ static size_t fill_boots(struct item *items, size_t n, struct boot **boots, stru
 			    (best == SIZE_MAX || counts[k] < counts[best]))
 				best = k;
 		}
-		if (best == SIZE_MAX || same_kernel < guests_of(nth - 1, n_kernels, at_once)) {
+		/* modules that come one after the other may lie at the same addresses */
+		if (best == SIZE_MAX || items[i].covered ||
+		    same_kernel < guests_of(nth - 1, n_kernels, at_once)) {
 			best = n_boots++;
 			boots[best] = xcalloc(1, sizeof(struct boot));
 			*ret = boot_init(boots[best], items[i].kernel);
@@ -637,16 +700,24 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 		boots[i]->vm.silence_s = SILENCE_S;
 		if (!boots[i]->vm.timeout_s)
 			boots[i]->vm.timeout_s = 120 + (60 + t->stress_s) * counts[i];
+		if (t->code_dir) {
+			boots[i]->vm.code_log = xasprintf("%s/%zu", t->code_dir, i);
+			boots[i]->vm.append = "nokaslr";
+		}
 	}
 	if (!ret) {
 		lab_stage("boot", "%zu guest%s", n_boots, n_boots == 1 ? "" : "s");
 		ret = boot_run(boots, n_boots, at_once);
 		lab_stage_done(NULL);
 	}
-	for (size_t i = 0; i < n_boots; i++, t->boots++)
+	for (size_t i = 0; i < n_boots; i++, t->boots++) {
 		if (!ret && !lab_options.dry_run)
 			ret = judge_boot(t, boots[i], members[i], counts[i]);
+		if (!ret && !lab_options.dry_run && t->code_dir)
+			ret = cover_boot(members[i][0], boots[i]);
+	}
 	for (size_t i = 0; i < n_boots; i++) {
+		free((char *)boots[i]->vm.code_log);
 		free((char *)boots[i]->vm.label);
 		boot_free(boots[i]);
 		free(boots[i]);
@@ -673,11 +744,23 @@ enum lab_exit test_boot(struct test_run *t)
 	enum lab_exit ret = LAB_OK;
 	bool unknown = false;
 
+	if (t->coverage && !lab_options.dry_run) {
+		t->code_dir = temp_dir(NULL);
+		if (!t->code_dir)
+			return LAB_CANNOT;
+	}
+	if (t->coverage)
+		t->covered = xcalloc(t->n_kernels * t->n_drivers + 1, sizeof(*t->covered));
 	for (size_t k = 0; k < t->n_kernels; k++) {
 		for (size_t i = 0; i < t->n_drivers; i++) {
 			struct built *b = &t->built[k * t->n_drivers + i];
+			struct coverage *covered =
+				t->covered ? &t->covered[k * t->n_drivers + i] : NULL;
 			struct ktap *node = ktap_child(kernel_node(t, &t->k[k]), t->d[i].name);
 
+			if (covered)
+				*covered = (struct coverage){ .driver = &t->d[i],
+							      .kernel = t->k[k].name };
 			for (size_t m = 0; m < b->n; m++) {
 				const char *name = b->modules[m].name;
 
@@ -691,6 +774,7 @@ enum lab_exit test_boot(struct test_run *t)
 					.driver = &t->d[i],
 					.built = b,
 					.module = &b->modules[m],
+					.covered = covered,
 					.node = ktap_new(node, b->modules[m].name),
 				};
 			}
@@ -713,6 +797,8 @@ enum lab_exit test_boot(struct test_run *t)
 	for (size_t i = 0; i < n && !ret; i++)
 		note_reproduces(&items[i], items[i].node, items[i].module->name, 0);
 	free(items);
+	temp_dir_done(t->code_dir);
+	t->code_dir = NULL;
 	return ret;
 }
 
@@ -731,6 +817,9 @@ enum lab_exit test_exit(const struct test_run *t)
 
 void test_run_free(struct test_run *t)
 {
+	for (size_t i = 0; t->covered && i < t->n_drivers * t->n_kernels; i++)
+		coverage_free(&t->covered[i]);
+	free(t->covered);
 	for (size_t i = 0; t->built && i < t->n_drivers * t->n_kernels; i++)
 		built_free(&t->built[i]);
 	for (size_t i = 0; i < t->n_drivers; i++)

@@ -7,6 +7,7 @@
 #define CDEVLAB_TEST_H
 
 #include "boot.h"
+#include "coverage.h"
 #include "klog.h"
 #include "ktap.h"
 
@@ -21,6 +22,7 @@ struct test_run {
 	const char *
 		log_dir; /* where kernel logs go; NULL: only those of failed guests, to the cache */
 	const char *log_shown; /* what log_dir will be called when all is done; NULL: the same */
+	bool coverage;	       /* find out which lines are reached; each module gets a guest of its own */
 
 	/* results */
 	struct ktap *root;
@@ -31,6 +33,8 @@ struct test_run {
 	size_t n_drivers;
 	struct built
 		*built; /* [kernel * n_drivers + driver]; modules NULL where it did not build */
+	struct coverage *covered; /* with @coverage: [kernel * n_drivers + driver] */
+	char *code_dir; /* while guests run: where QEMU logs their code */
 	size_t boots;
 	double boot_s; /* the longest time from start to READY */
 	char *accel;

@@ -81,8 +81,8 @@ static const char *choose_accel(const struct vm *vm)
 {
 	const char *wish = getenv("CDEVLAB_ACCEL");
 
-	/* counting instructions is something only the emulator does */
-	if (vm->exact)
+	/* counting instructions, and telling them, is something only the emulator does */
+	if (vm->exact || vm->code_log)
 		return "tcg";
 	if (wish && (!strcmp(wish, "tcg") || !strcmp(wish, "kvm")))
 		return wish;

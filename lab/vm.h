@@ -32,6 +32,7 @@ struct vm;
  * @timeout_s:	deadline from the start; 0: 120
  * @silence_s:	after READY, a guest that says nothing for so long hangs; 0: it may
  * @append:	more for the kernel command line, or NULL
+ * @code_log:	a file, or NULL: QEMU writes there each piece of a module's code before it runs for the first time
  * @share_fd, @share_mb: memory that the guest finds as the second region of a PCI device and we see as it writes
  *		it, also when it has died since: a file in memory, its size a power of two; 0: none
  * @on_end:	it has ended, and the results are there; may be NULL
@@ -46,7 +47,7 @@ struct vm {
 	const char *label;
 	bool exact, trace, shell;
 	int cpus, memory_mb, timeout_s, silence_s;
-	const char *append;
+	const char *append, *code_log;
 	int share_fd, share_mb;
 	void (*on_end)(struct vm *vm);
 	void (*on_line)(struct vm *vm, const char *line);

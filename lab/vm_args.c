@@ -145,6 +145,12 @@ void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 		strv_add(argv, "-device");
 		strv_add(argv, "ivshmem-plain,memdev=shared");
 	}
+	if (vm->code_log) {
+		strv_add(argv, "-D");
+		strv_add(argv, vm->code_log);
+		strv_split(argv, "-d in_asm -dfilter", " ");
+		strv_add(argv, vm->kernel->arch->modules);
+	}
 	if (ends) {
 		strv_add(argv, "-chardev");
 		strv_addf(argv, "socket,id=qmp,fd=%d", ends->qmp);
