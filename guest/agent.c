@@ -569,6 +569,48 @@ static int symbols_main(void)
 	return 0;
 }
 
+#define KMEMLEAK     "/sys/kernel/debug/kmemleak"
+#define KMEMLEAK_AGE 6 /* younger objects are not reported */
+
+static int kmemleak_say(const char *word)
+{
+	int fd = open(KMEMLEAK, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0 || write(fd, word, strlen(word)) < 0)
+		ret = -errno;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* What nothing points to any more: begins at "leaks clear", reported by "leaks". */
+static int leaks_main(int argc, char **argv)
+{
+	bool clear = argc == 2 && !strcmp(argv[1], "clear"), any = false;
+	char line[512];
+	FILE *f;
+	int ret;
+
+	if (!clear)
+		sleep(KMEMLEAK_AGE);
+	/* an object is reported when two scans have found it the same */
+	ret = kmemleak_say("scan");
+	if (!ret)
+		ret = kmemleak_say(clear ? "clear" : "scan");
+	if (ret) {
+		printf("%s: %s; the kernel needs kmemleak=on\n", KMEMLEAK, errno_name(-ret));
+		return TEST_SKIP;
+	}
+	f = clear ? NULL : fopen(KMEMLEAK, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		fputs(line, stdout);
+		any = true;
+	}
+	if (f)
+		fclose(f);
+	return any ? TEST_FAIL : TEST_PASS;
+}
+
 /* ---- Processes ---- */
 
 static bool is_stuck(pid_t pid)
@@ -1030,10 +1072,12 @@ int main(int argc, char **argv)
 		return sections_main(argc, argv);
 	if (!strcmp(name, "symbols"))
 		return symbols_main();
+	if (!strcmp(name, "leaks"))
+		return leaks_main(argc, argv);
 	if (getpid() == 1)
 		init_main();
 	fprintf(stderr,
-		"%s: to be called as insmod, rmmod, sections or symbols, or as the first process\n",
+		"%s: to be called as insmod, rmmod, sections, symbols or leaks, or as the first process\n",
 		name);
 	return 2;
 }

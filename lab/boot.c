@@ -151,6 +151,7 @@ enum lab_exit boot_init(struct boot *b, const struct kernel *k)
 	initramfs_symlink(b->fs, BIN_DIR "/rmmod", "/init");
 	initramfs_symlink(b->fs, BIN_DIR "/sections", "/init");
 	initramfs_symlink(b->fs, BIN_DIR "/symbols", "/init");
+	initramfs_symlink(b->fs, BIN_DIR "/leaks", "/init");
 	if (kernel_config(k, "VIRTIO_PCI") == 'm')
 		ret = add_stock(b, "virtio_pci", 0);
 	if (!ret && kernel_config(k, "VIRTIO_CONSOLE") == 'm')
