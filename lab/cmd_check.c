@@ -550,14 +550,18 @@ static enum lab_exit check_proofs(struct ktap *suite)
 /* Each room of ours is hammered for a moment; a longer time is for cdevlab stress. */
 static enum lab_exit stress_rooms(struct ktap *suite)
 {
-	struct test_run t = { .stress_s = STRESS_S, .seed = time(NULL) };
-	enum lab_exit ret = test_prepare(&t);
+	struct test_instead p;
+	struct test_run t = { .instead = &p };
+	enum lab_exit ret;
 
+	test_instead_stress(&p, STRESS_S, time(NULL));
+	ret = test_prepare(&t);
 	if (!ret)
 		ret = test_boot(&t);
 	if (t.root)
 		ktap_move(suite, t.root);
 	test_run_free(&t);
+	test_instead_free(&p);
 	return ret;
 }
 

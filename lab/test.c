@@ -42,16 +42,15 @@ static struct ktap *kernel_node(struct test_run *t, const struct kernel *k)
 static void note_command(const struct test_run *run, struct ktap *t, const struct driver *d,
 			 const struct kernel *k, const char *only)
 {
-	_cleanup_free_ char *stress =
-		run->stress_s ? xasprintf(" --for %d --seed %llu", run->stress_s, run->seed) :
-				xstrdup("");
+	const struct test_instead *instead = run->instead;
 	_cleanup_free_ char *ours = xasprintf("%s/drivers/%s", lab_data_dir(), d->name);
 	_cleanup_free_ char *dir = shell_quote(strcmp(ours, d->dir) ? d->dir : d->name);
 	_cleanup_free_ char *kernel = shell_quote(k->name);
 	_cleanup_free_ char *word = only ? shell_quote(only) : NULL;
 
-	ktap_note(t, "reproduce: ./cdevlab %s %s%s -k %s%s%s%s", *stress ? "stress" : "test", dir,
-		  k->rust ? " --rust" : "", kernel, word ? " --only " : "", word ?: "", stress);
+	ktap_note(t, "reproduce: ./cdevlab %s %s%s -k %s%s%s%s", instead ? instead->name : "test",
+		  dir, lab_options.rust ? " --rust" : "", kernel, word ? " --only " : "",
+		  word ?: "", instead && instead->options ? instead->options : "");
 }
 
 /* A kernel of "all" that cannot be had is a column without results. */
@@ -239,6 +238,20 @@ static bool is_judged(const struct job *j)
 	return !str_starts(strchr(j->name, '/') + 1, SECTIONS);
 }
 
+static void add_instead(struct boot *b, const struct item *it)
+{
+	const struct test_instead *p = it->run->instead;
+	struct job *j;
+
+	boot_add_suite(b, it->built, p->name);
+	j = boot_add_job(b, it->module->name, p->name, p->seconds);
+	strv_addf(&j->argv, "%s-%s", p->name, it->driver->name);
+	for (size_t i = 0; i < p->argv.n; i++)
+		strv_add(&j->argv, p->argv.v[i]);
+	if (p->cases)
+		add_filter(j, it->run->only);
+}
+
 static void add_jobs(struct boot *b, const struct item *it)
 {
 	const char *only = it->run->only, *m = it->module->name;
@@ -253,12 +266,8 @@ static void add_jobs(struct boot *b, const struct item *it)
 		add_sections_job(b, m, it->module->needs.v[i]);
 	if (it->covered)
 		add_sections_job(b, m, m);
-	if (it->run->stress_s) {
-		boot_add_suite(b, it->built, "stress");
-		j = boot_add_job(b, m, "stress", it->run->stress_s + STRESS_MARGIN_S);
-		strv_addf(&j->argv, "stress-%s", it->driver->name);
-		strv_addf(&j->argv, "--for=%d", it->run->stress_s);
-		strv_addf(&j->argv, "--seed=%llu", it->run->seed);
+	if (it->run->instead) {
+		add_instead(b, it);
 	} else if (only_job(only, "conform")) {
 		j = boot_add_job(b, m, "conform", CONFORM_TIMEOUT_S);
 		strv_addf(&j->argv, "conform-%s", it->driver->name);
@@ -269,7 +278,7 @@ static void add_jobs(struct boot *b, const struct item *it)
 		}
 		add_filter(j, only);
 	}
-	for (size_t i = 0; i < it->built->tests.n && !it->run->stress_s; i++) {
+	for (size_t i = 0; i < it->built->tests.n && !it->run->instead; i++) {
 		const char *test = it->built->tests.v[i];
 
 		if (!driver_program_fits(test + strlen("test_"), m, &modules) ||
@@ -375,7 +384,8 @@ static void note_reproduce(struct ktap *t, const struct item *it, const char *pa
 {
 	const char *slash = path ? strchr(path, '/') : NULL;
 	/* load and unload are part of every run; only a job or case narrows it */
-	bool whole = it->run->stress_s || !slash || str_starts(slash, "/load") ||
+	const struct test_instead *instead = it->run->instead;
+	bool whole = (instead && !instead->cases) || !slash || str_starts(slash, "/load") ||
 		     str_starts(slash, "/unload");
 	_cleanup_free_ char *only = path ? str_replace(path, " ", "_") : xstrdup(it->module->name);
 
@@ -698,8 +708,11 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 		label_boot(boots[i], members[i], counts[i]);
 		/* a guest of many modules needs its time; a hung one is found by its silence */
 		boots[i]->vm.silence_s = SILENCE_S;
+		boots[i]->vm.cpus = t->instead ? t->instead->cpus : 0;
+		boots[i]->vm.append = t->instead ? t->instead->append : NULL;
 		if (!boots[i]->vm.timeout_s)
-			boots[i]->vm.timeout_s = 120 + (60 + t->stress_s) * counts[i];
+			boots[i]->vm.timeout_s =
+				120 + (60 + (t->instead ? t->instead->seconds : 0)) * counts[i];
 		if (t->code_dir) {
 			boots[i]->vm.code_log = xasprintf("%s/%zu", t->code_dir, i);
 			boots[i]->vm.append = "nokaslr";
@@ -800,6 +813,23 @@ enum lab_exit test_boot(struct test_run *t)
 	temp_dir_done(t->code_dir);
 	t->code_dir = NULL;
 	return ret;
+}
+
+void test_instead_stress(struct test_instead *p, int seconds, unsigned long long seed)
+{
+	*p = (struct test_instead){ .name = "stress",
+				    .figures = "hammered: ",
+				    .options = xasprintf(" --for %d --seed %llu", seconds, seed),
+				    .seconds = seconds + STRESS_MARGIN_S };
+	strv_addf(&p->argv, "--for=%d", seconds);
+	strv_addf(&p->argv, "--seed=%llu", seed);
+}
+
+void test_instead_free(struct test_instead *p)
+{
+	strv_free(&p->argv);
+	free(p->options);
+	*p = (struct test_instead){};
 }
 
 enum lab_exit test_exit(const struct test_run *t)

@@ -11,18 +11,32 @@
 #include "klog.h"
 #include "ktap.h"
 
+/* struct test_instead - one program that a subcommand runs on each module in place of the tests */
+struct test_instead {
+	const char *name;    /* "stress": the subcommand, the room's program (build.c), the job */
+	const char *figures; /* what the note with its figures begins with: "hammered: " */
+	struct strv argv;    /* the program's arguments */
+	char *options;	     /* of the subcommand, to show a failure again: " --for 4 --seed 1" */
+	int seconds;	     /* that the program takes at most */
+	bool cases;	     /* that it has, --only can name */
+	int cpus;	     /* of its guests; 0: as usual */
+	const char *append;  /* to their kernels' command line, or NULL */
+};
+/* The stress program. */
+void test_instead_stress(struct test_instead *p, int seconds, unsigned long long seed);
+void test_instead_free(struct test_instead *p);
+
 /* struct test_run - what to test, and the outcome */
 struct test_run {
-	struct strv drivers;	    /* as on the command line; empty: all of ours */
-	struct strv kernels;	    /* -k; empty: the default */
-	const char *only;	    /* MODULE[/JOB[/CASE]], or NULL */
-	const struct strv *modules; /* only these, or NULL */
-	int stress_s;		 /* hammer each module for so long instead of testing it; 0: test */
-	unsigned long long seed; /* of the hammering */
+	struct strv drivers;		    /* as on the command line; empty: all of ours */
+	struct strv kernels;		    /* -k; empty: the default */
+	const char *only;		    /* MODULE[/JOB[/CASE]], or NULL */
+	const struct strv *modules;	    /* only these, or NULL */
+	const struct test_instead *instead; /* of the tests, or NULL */
 	const char *
 		log_dir; /* where kernel logs go; NULL: only those of failed guests, to the cache */
 	const char *log_shown; /* what log_dir will be called when all is done; NULL: the same */
-	bool coverage;	       /* find out which lines are reached; each module gets a guest of its own */
+	bool coverage; /* find out which lines are reached; each module gets a guest of its own */
 
 	/* results */
 	struct ktap *root;
@@ -34,7 +48,7 @@ struct test_run {
 	struct built
 		*built; /* [kernel * n_drivers + driver]; modules NULL where it did not build */
 	struct coverage *covered; /* with @coverage: [kernel * n_drivers + driver] */
-	char *code_dir; /* while guests run: where QEMU logs their code */
+	char *code_dir;		  /* while guests run: where QEMU logs their code */
 	size_t boots;
 	double boot_s; /* the longest time from start to READY */
 	char *accel;
