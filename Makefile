@@ -60,7 +60,7 @@ format:
 
 # Rooms without what was built in them.
 DATA	= $(filter-out %.o %.ko %.mod %.mod.c %/Module.symvers %/modules.order %ctl, \
-	$(wildcard guest/*.[ch] arch/*.ini drivers/*/* templates/*/* docs/*.json))
+	$(wildcard guest/*.[ch] arch/*.ini kernels/*.config drivers/*/* templates/*/* docs/*.json))
 
 install: $(O)/cdevlab
 	install -D -m 755 $(O)/cdevlab $(DESTDIR)$(PREFIX)/bin/cdevlab

@@ -117,7 +117,8 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 		case 'h':
 			fputs(help, stdout);
 			fputs("\ncommon options:\n"
-			      "  -k, --kernel KERNEL  debian:SUITE[/ARCH], dir:PATH, host or all; may be repeated\n",
+			      "  -k, --kernel KERNEL  debian:SUITE[/ARCH], debug:KIND[/ARCH], dir:PATH, host or all;\n"
+			      "                       may be repeated\n",
 			      stdout);
 			/* where it is no group of tests */
 			if ((options & (ARG_RUST | ARG_GROUP)) == ARG_RUST)

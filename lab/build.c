@@ -293,7 +293,7 @@ static void make_command(const struct build_dir *bd, const struct kernel *k, str
 	strv_add(argv, "W=1");
 	/* the same source gives the same object wherever it lies; traces name files relative to the room */
 	strv_addf(argv, "KCFLAGS=-ffile-prefix-map=%s/=", dir);
-	if (k->rust) {
+	if (lab_options.rust) {
 		strv_addf(argv, "KRUSTFLAGS=--remap-path-prefix=%s/=", dir);
 		strv_add(argv, "RUST=m");
 	}
@@ -551,6 +551,7 @@ enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struc
 	hash_puts(h, BUILD_RECIPE);
 	hash_puts(h, k->id);
 	hash_puts(h, k->rust_id);
+	hash_puts(h, lab_options.rust ? "rust" : "");
 	hash_puts(h, b->compiler);
 	hash_puts(h, tools.id);
 	hash_puts(h, d->name);

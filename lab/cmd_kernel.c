@@ -11,11 +11,15 @@
 static const char usage_text[] =
 	"usage: cdevlab kernel list [--json]\n"
 	"       cdevlab kernel fetch [--update] [--rust] [KERNEL...]\n"
+	"       cdevlab kernel build [--update] KIND[/ARCH]...\n"
 	"\n"
 	"list   shows the kernels that can be named with -k, which of them are here, when each one last\n"
 	"       booted here, and which ones the archive does not have\n"
 	"fetch  fetches kernels, so that later runs need no network; without KERNEL\n"
 	"       this machine's own suite\n"
+	"build  builds a debug kernel from Debian's source, about a quarter of an hour, once; then it is\n"
+	"       -k debug:KIND. KIND is kasan (bad accesses, leaks, lock order, sleeping in atomic context,\n"
+	"       fault injection) or kcsan (data races)\n"
 	"\n"
 	"KERNEL is debian:SUITE[/ARCH] (from the Debian archive), dir:PATH (a built tree),\n"
 	"host (the running kernel), or all (all that Debian has).\n"
@@ -71,6 +75,30 @@ static enum lab_exit fetch_all(struct strv *asked, bool update)
 	return ret;
 }
 
+static enum lab_exit build_all(const struct strv *asked, bool update)
+{
+	enum lab_exit ret = LAB_OK;
+
+	if (!asked->n)
+		return lab_fail(LAB_USAGE, "for example: cdevlab kernel build kasan",
+				"kernel build needs the kind of debug kernel");
+	for (size_t i = 0; i < asked->n && !ret; i++) {
+		_cleanup_free_ char *name = str_starts(asked->v[i], "debug:") ?
+						    xstrdup(asked->v[i]) :
+						    xasprintf("debug:%s", asked->v[i]);
+		struct kernel k;
+
+		ret = kernel_build(name, update);
+		if (!ret)
+			ret = kernel_get(name, false, &k);
+		if (!ret) {
+			print_kernel(&k);
+			kernel_free(&k);
+		}
+	}
+	return ret;
+}
+
 int cmd_kernel(int argc, char **argv)
 {
 	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
@@ -119,18 +147,22 @@ int cmd_kernel(int argc, char **argv)
 					"kernel list takes only --json");
 		return kernel_list(json);
 	}
-	if (strcmp(verb, "fetch"))
-		return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`",
-				*verb ? "unknown: kernel %s" : "kernel needs list or fetch%s",
-				verb);
+	if (strcmp(verb, "fetch") && strcmp(verb, "build"))
+		return lab_fail(
+			LAB_USAGE, "see `cdevlab kernel --help`",
+			*verb ? "unknown: kernel %s" : "kernel needs list, fetch or build%s", verb);
 	if (json)
 		return lab_fail(LAB_USAGE, "see `cdevlab kernel --help`",
 				"--json is for kernel list");
 	while (argv[++optind])
 		strv_add(&asked, argv[optind]);
-	if (!asked.n)
-		strv_add(&asked, "");
-	ret = fetch_all(&asked, update);
+	if (!strcmp(verb, "build")) {
+		ret = build_all(&asked, update);
+	} else {
+		if (!asked.n)
+			strv_add(&asked, "");
+		ret = fetch_all(&asked, update);
+	}
 	strv_free(&asked);
 	return ret;
 }

@@ -14,6 +14,7 @@
 
 static const struct kernel_source *const sources[] = {
 	&kernel_source_debian,
+	&kernel_source_debug,
 	&kernel_source_dir,
 	&kernel_source_host,
 };
@@ -107,7 +108,7 @@ enum lab_exit kernel_get(const char *spec, bool update, struct kernel *k)
 		if (strncmp(spec, s->prefix, n) || (s->prefix[n - 1] != ':' && spec[n]))
 			continue;
 		ret = s->get(spec + n, update, k);
-		if (!ret && lab_options.rust)
+		if (!ret && lab_options.rust && !k->rust)
 			ret = rust_get(k);
 		if (ret)
 			kernel_free(k);
@@ -126,8 +127,10 @@ void kernel_all(struct strv *names)
 /* One kernel can be written in two ways: debian:trixie is debian:trixie/amd64 on a PC. */
 static char *canonical(const char *spec)
 {
-	bool whole = !str_starts(spec, kernel_source_debian.prefix) || strchr(spec, '/') ||
-		     strlen(spec) == strlen(kernel_source_debian.prefix);
+	const char *colon = strchr(spec, ':');
+	bool named = str_starts(spec, kernel_source_debian.prefix) ||
+		     str_starts(spec, kernel_source_debug.prefix);
+	bool whole = !named || strchr(spec, '/') || !colon[1];
 
 	return whole || !arch_host() ? xstrdup(spec) : xasprintf("%s/%s", spec, arch_host()->name);
 }

@@ -2,7 +2,7 @@
 /*
  * Kernels: where they come from, and what building for them and booting them needs.
  *
- * A source is one row of a table: debian:SUITE[/ARCH], dir:PATH, host.
+ * A source is one row of a table: debian:SUITE[/ARCH], debug:KIND[/ARCH], dir:PATH, host.
  */
 #ifndef CDEVLAB_KERNEL_H
 #define CDEVLAB_KERNEL_H
@@ -26,10 +26,14 @@ struct kernel {
 	char *cc;	     /* compiler for its modules: gcc-12 */
 	char *system_map;    /* or NULL */
 	char *busybox; /* for a shell in its guests, or NULL: this machine's, if it runs there */
+	int memory_mb; /* what its guests need; 0: 256 */
 	struct strv make_args; /* further arguments of make: ARCH=, CROSS_COMPILE= */
 	char id[HASH_HEX]; /* of all that determines a build for it: package hashes, or the tree's files */
 	char config_sha256[HASH_HEX];
-	/* with lab_options.rust, else NULL: the toolchain that the kernel was built by (rust.h) */
+	/*
+	 * With lab_options.rust, and for a debug kernel always, else NULL: the root with the toolchain that the
+	 * kernel was built by (root.h).
+	 */
 	char *rust;	    /* its root directory, with the prepared headers in kernel/ */
 	char *rust_cc;	    /* its C compiler, as it is named there */
 	char *rust_version; /* what its compilers say they are */
@@ -76,6 +80,12 @@ char *kernel_cache_dir(const struct kernel *k);
  * @qemu:	its version, or NULL
  */
 void kernel_note_boot(const struct kernel *k, const char *end, const char *accel, const char *qemu);
+/**
+ * kernel_build() - builds a debug kernel, if it is not there
+ * @name:	as with -k: debug:kasan
+ * @update:	from the newest source, even if one is there
+ */
+enum lab_exit kernel_build(const char *name, bool update);
 /* Prints what is known, what is fetched, and where; for `cdevlab kernel list`. */
 enum lab_exit kernel_list(bool json);
 /* CONFIG_x of the kernel's configuration: 'y', 'm', or 'n'. */
@@ -94,7 +104,8 @@ struct kernel_source {
 	/* The release that there is, where it may be none of interest; else NULL. */
 	enum lab_exit (*offer)(const char *rest, char **release);
 };
-extern const struct kernel_source kernel_source_debian, kernel_source_dir, kernel_source_host;
+extern const struct kernel_source kernel_source_debian, kernel_source_debug, kernel_source_dir,
+	kernel_source_host;
 
 /* image.c: makes the file QEMU boots: the ELF inside a bzImage (PVH), or a copy. @to is written atomically. */
 enum lab_exit image_make_bootable(const struct arch *arch, const char *vmlinuz, const char *to);

@@ -158,6 +158,11 @@ enum lab_exit place_download(const struct place *p, struct apt_root *root,
 enum lab_exit cannot_write(const char *path, int err);
 int json_write(json_t *j, const char *path);
 
+/* kernel_debug.c */
+
+/* Lines "CONFIG_X=y" of what was asked for that the finished configuration does not have; =n: it has the option. */
+void kernel_debug_lacks(const char *asked, const char *config, struct strv *lacks);
+
 /* kernel_unpack.c */
 
 /* Unpacks a downloaded package into a root directory, but for paths that drop() names; nothing is run. */

@@ -28,7 +28,7 @@ struct vm;
  * @exact:	the exact clock (icount, one CPU, no KVM)
  * @trace:	with @exact: a control port whose "trace NAME" lines switch recording of executed addresses on
  * @shell:	the console is ours, no results port
- * @cpus, @memory_mb: 0: 2 CPUs (1 if @exact), 256 MB
+ * @cpus, @memory_mb: 0: 2 CPUs (1 if @exact), what the kernel needs
  * @timeout_s:	deadline from the start; 0: 120
  * @silence_s:	after READY, a guest that says nothing for so long hangs; 0: it may
  * @append:	more for the kernel command line, or NULL

@@ -103,7 +103,7 @@ void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 			vm->exact ? 1 :
 			vm->cpus  ?:
 				    2,
-			vm->memory_mb ?: 256);
+			vm->memory_mb ?: vm->kernel->memory_mb ?: 256);
 	strv_add(argv, "-kernel");
 	strv_add(argv, vm->kernel->image);
 	if (vm->initrd_fd >= 0) {

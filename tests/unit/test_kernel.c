@@ -602,6 +602,30 @@ static void an_older_compiler_gets_headers_without_what_it_lacks(void **state)
 	assert_string_equal(same, kdir);
 }
 
+static void an_option_that_a_debug_kernel_came_out_without_is_told(void **state)
+{
+	static const char asked[] = "# comment\n"
+				    "CONFIG_A=y\n"
+				    "CONFIG_B=m\n"
+				    "CONFIG_C=n\n"
+				    "CONFIG_D=n\n"
+				    "CONFIG_E=y\n"
+				    "CONFIG_LONG=y\n"
+				    "CONFIG_S=\"text\"\n"
+				    "CONFIG_E=n\n"; /* the last one counts */
+	static const char config[] = "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_C is not set\nCONFIG_D=y\n"
+				     "CONFIG_LONGER=y\nCONFIG_S=\"text\"\n";
+	struct strv lacks = {};
+
+	(void)state;
+	kernel_debug_lacks(asked, config, &lacks);
+	assert_int_equal(lacks.n, 3);
+	assert_string_equal(lacks.v[0], "CONFIG_B=m");
+	assert_string_equal(lacks.v[1], "CONFIG_D=n");
+	assert_string_equal(lacks.v[2], "CONFIG_LONG=y");
+	strv_free(&lacks);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -620,6 +644,7 @@ int main(void)
 		T(a_bzimage_that_cannot_be_opened_boots_as_it_is),
 		T(a_built_tree_is_a_kernel_and_each_missing_piece_is_an_error),
 		T(an_older_compiler_gets_headers_without_what_it_lacks),
+		T(an_option_that_a_debug_kernel_came_out_without_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
