@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "broken_calls.h"
 #include "broken_event.h"
 #include "broken_mem.h"
 #include "broken_published.h"
@@ -181,13 +182,16 @@ static int conf_write(const struct row *row)
 		fprintf(f, "ioctl.POKE=0x%lx\nioctl.PEEK=0x%lx\n", (unsigned long)BROKEN_MEM_POKE,
 			(unsigned long)BROKEN_MEM_PEEK);
 		fprintf(f, "arg.POKE=0000000001000000\narg.PEEK=0000000000000000\n");
-	} else if (!strcmp(row->driver, "event")) {
+	} else if (!strcmp(row->driver, "calls")) {
+		fprintf(f, "ioctl.GET_SIZE=0x%lx\nioctl.PEEK=0x%lx\narg.PEEK=0000000000000000\n",
+			(unsigned long)BROKEN_CALLS_GET_SIZE, (unsigned long)BROKEN_CALLS_PEEK);
+	} else if (!strcmp(row->driver, "event") || !strcmp(row->driver, "async")) {
 		fprintf(f, "ioctl.RAISE=0x%lx\n", (unsigned long)BROKEN_EVENT_RAISE);
 	} else {
 		fprintf(f, "ioctl.SET=0x%lx\nioctl.GET=0x%lx\n",
 			(unsigned long)BROKEN_PUBLISHED_SET, (unsigned long)BROKEN_PUBLISHED_GET);
 	}
-	if (strcmp(row->driver, "mem"))
+	if (strcmp(row->driver, "mem") && strcmp(row->driver, "calls"))
 		fprintf(f, "event=test_proofs --event %%n\n");
 	if (strcmp(row->driver, "published"))
 		fprintf(f, "param=bug=%s\n", row->bug);
