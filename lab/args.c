@@ -26,6 +26,9 @@ enum {
 	OPT_ASM,
 	OPT_FUNCTION,
 	OPT_NO_TEST,
+	OPT_NUMBER,
+	OPT_COLUMN,
+	OPT_LANGUAGE,
 	OPT_COVERAGE,
 };
 
@@ -55,6 +58,9 @@ static const struct {
 	{ { "asm", no_argument, NULL, OPT_ASM }, ARG_COMPARE },
 	{ { "function", required_argument, NULL, OPT_FUNCTION }, ARG_COMPARE },
 	{ { "no-test", no_argument, NULL, OPT_NO_TEST }, ARG_COMPARE },
+	{ { "only", required_argument, NULL, OPT_NUMBER }, ARG_SAFETY },
+	{ { "column", required_argument, NULL, OPT_COLUMN }, ARG_SAFETY },
+	{ { "language", required_argument, NULL, OPT_LANGUAGE }, ARG_SAFETY },
 	{ { "coverage", no_argument, NULL, OPT_COVERAGE }, ARG_COVERAGE },
 };
 
@@ -199,6 +205,18 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 		case OPT_COVERAGE:
 			a->coverage = true;
 			break;
+		case OPT_NUMBER:
+			strv_add(&a->numbers, optarg);
+			break;
+		case OPT_COLUMN:
+			strv_add(&a->columns, optarg);
+			break;
+		case OPT_LANGUAGE:
+			if (strcmp(optarg, "c") && strcmp(optarg, "rust"))
+				ret = lab_fail(LAB_USAGE, "it is c or rust; without it, both",
+					       "--language cannot be \"%s\"", optarg);
+			a->language = optarg;
+			break;
 		case OPT_GROUP:
 			a->group = optarg;
 			break;
@@ -220,4 +238,6 @@ void args_free(struct args *a)
 {
 	strv_free(&a->rest);
 	strv_free(&a->kernels);
+	strv_free(&a->numbers);
+	strv_free(&a->columns);
 }

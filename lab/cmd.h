@@ -15,6 +15,7 @@ int cmd_shell(int argc, char **argv);
 int cmd_kernel(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_new(int argc, char **argv);
+int cmd_safety(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_thesis(int argc, char **argv);
 
@@ -32,6 +33,8 @@ struct args {
 	int stress_s;	   /* stress: how long */
 	unsigned long long seed;
 	bool has_seed;
+	struct strv numbers, columns; /* safety */
+	const char *language;
 	bool assembly, no_test; /* compare */
 	bool coverage;		/* test */
 	const char *function;	/* compare --asm: only that one */
@@ -49,6 +52,7 @@ enum args_option {
 	ARG_STRESS = 128,  /* --for, --seed */
 	ARG_RUST = 256,	   /* --rust */
 	ARG_COMPARE = 512, /* --asm, --function, --no-test */
+	ARG_SAFETY = 2048, /* --only (repeated), --column, --language */
 	ARG_COVERAGE = 1024,
 };
 

@@ -20,6 +20,8 @@ static const struct command {
 	{ "compare", "A B", "two modules, or one on two kernels, beside each other", cmd_compare },
 	{ "stress", "[DRIVER|DIR]...", "32 workers call everything at once, and are killed",
 	  cmd_stress },
+	{ "safety", "[DRIVER|DIR]...", "the same mistakes in C and in Rust: what catches them",
+	  cmd_safety },
 	{ "shell", "DRIVER|DIR", "a guest with the driver loaded, and a prompt", cmd_shell },
 	{ "kernel", "list|fetch", "kernels to build for and to boot", cmd_kernel },
 	{ "new", "NAME", "a room for a driver of your own, to begin with", cmd_new },

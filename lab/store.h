@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The stored results: what run leaves (record.json), what compare leaves (compare.json), what bench --json printed.
+ * The stored results: what run leaves (record.json), what compare leaves (compare.json), what
+ * safety leaves (safety.json), what bench --json printed.
  * A file that cannot be used is named and left out; the others count.
  */
 #ifndef CDEVLAB_STORE_H
@@ -16,6 +17,7 @@
 enum store_kind {
 	STORE_RUN,
 	STORE_COMPARE,
+	STORE_SAFETY,
 	STORE_BENCH, /* what bench --json printed: no inputs, no time */
 };
 

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+/* cdevlab safety: which mistakes are caught, and by what. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "report.h"
+#include "results.h"
+#include "safety.h"
+
+#define STRESS_DEFAULT_S 20
+#define FUZZ_S		 60
+
+static const char help[] =
+	"usage: cdevlab safety [OPTION]... [DRIVER|DIR]...\n"
+	"Seeds the same mistakes into drivers in C and into their twins in Rust (drivers/*/bugs), and puts each through\n"
+	"compilers, checkers, tests, stress, debug kernels, the fault sweep and the fuzzer: a matrix of what catches what,\n"
+	"with the tool's own line. What is complained about without the bug as well does not count.\n\n"
+	"      --only NUMBER     one bug: 02; may be repeated\n"
+	"      --column NAME     one column: sparse; may be repeated\n"
+	"      --language L      c or rust\n"
+	"      --for TIME        how long each is hammered (default 20s)\n"
+	"      --seed N          of the hammering and the fuzzer (default 1)\n"
+	"      --json            the matrix as JSON on standard output\n";
+
+static enum lab_exit check_columns(const struct strv *names)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		bool found = false;
+		struct buf all = {};
+
+		for (size_t c = 0; c < safety_n_columns; c++) {
+			found |= !strcmp(names->v[i], safety_columns[c].name);
+			buf_printf(&all, "%s%s", c ? ", " : "", safety_columns[c].name);
+		}
+		if (!found) {
+			enum lab_exit ret = lab_fail(LAB_USAGE, all.s, "--column cannot be \"%s\"",
+						     names->v[i]);
+
+			buf_free(&all);
+			return ret;
+		}
+		buf_free(&all);
+	}
+	return LAB_OK;
+}
+
+/* Leaves the bugs that were asked for. */
+static enum lab_exit choose(struct safety_bugs *bugs, const struct strv *numbers,
+			    const char *language)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < bugs->n; i++) {
+		struct safety_bug *b = &bugs->v[i];
+		bool wanted = !numbers->n || strv_has(numbers, b->number);
+
+		if (language && strcmp(language, b->language == SAFETY_C ? "c" : "rust"))
+			wanted = false;
+		if (wanted)
+			bugs->v[n++] = *b;
+		else
+			safety_bug_free(b);
+	}
+	bugs->n = n;
+	return n ? LAB_OK :
+		   lab_fail(LAB_USAGE, "without --only and --language all there are are taken",
+			    "there is no such seeded bug");
+}
+
+static void read_kernels(const struct strv *kernels, struct safety *s)
+{
+	for (size_t i = 0; i < kernels->n; i++) {
+		if (strstr(kernels->v[i], "kcsan"))
+			s->kcsan_spec = kernels->v[i];
+		else if (str_starts(kernels->v[i], "debug:"))
+			s->kasan_spec = kernels->v[i];
+		else
+			s->stock_spec = kernels->v[i];
+	}
+}
+
+static json_t *inputs(const struct safety *s)
+{
+	const struct kernel *const kernels[] = { &s->host, &s->stock, &s->kasan, &s->kcsan };
+	static const char *const roles[] = { "checkers", "stock", "kasan", "kcsan" };
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(kernels); i++) {
+		const struct kernel *k = kernels[i];
+
+		if (k->name)
+			json_array_append_new(
+				list,
+				json_pack("{s:s, s:s, s:s, s:s, s:s?}", "role", roles[i], "kernel",
+					  k->name, "release", k->release, "config_sha256",
+					  k->config_sha256, "compiler", k->rust_version ?: k->cc));
+	}
+	return list;
+}
+
+static json_t *record(const struct safety *s, json_t *matrix, char **argv, double seconds)
+{
+	_cleanup_free_ char *command = shell_join(argv), *now = utc_now();
+
+	return json_pack("{s:s, s:s, s:s, s:f, s:s, s:i, s:i, s:I, s:o, s:o, s:O}", "kind",
+			 "safety", "command", command, "ended", now, "seconds", seconds, "cdevlab",
+			 CDEVLAB_VERSION, "stress_s", s->stress_s, "fuzz_s", s->fuzz_s, "seed",
+			 (json_int_t)s->seed, "tree", results_tree(), "kernels", inputs(s),
+			 "safety", matrix);
+}
+
+static enum lab_exit write_results(const char *out_dir, json_t *o, const json_t *matrix,
+				   char **shown)
+{
+	struct results r = {};
+	enum lab_exit ret = results_begin(&r, out_dir);
+	_cleanup_free_ char *json = NULL, *text = NULL, *name = NULL;
+	struct store st = {};
+	FILE *f;
+
+	if (ret)
+		goto out;
+	json = xasprintf("%s/safety.json", r.tmp);
+	text = xasprintf("%s/matrix.txt", r.tmp);
+	name = xasprintf("%s/safety.json", r.dir);
+	ret = store_write(json, json_incref(o), report_covers(o));
+	f = ret ? NULL : fopen(text, "we");
+	if (f)
+		safety_print(f, matrix);
+	if (!ret && (!f || fclose(f)))
+		ret = lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
+			       "cannot write %s", text);
+	if (!ret) {
+		store_add(&st, name, json_incref(o));
+		ret = report_write(&st, r.tmp);
+		store_free(&st);
+	}
+	if (!ret)
+		ret = results_commit(&r);
+	if (!ret)
+		*shown = xstrdup(r.dir);
+out:
+	results_abandon(&r);
+	return ret;
+}
+
+static enum lab_exit show(const struct safety *s, const struct args *a, char **argv, double start)
+{
+	_cleanup_free_ char *dir = NULL;
+	json_t *matrix = safety_json(s), *o = record(s, matrix, argv, now_s() - start);
+	enum lab_exit ret = write_results(a->out_dir, o, matrix, &dir);
+
+	if (!ret && a->json)
+		ret = results_write_json("-", json_incref(o));
+	else if (!ret)
+		safety_print(stdout, matrix);
+	if (!ret && !a->json)
+		printf("\nresults: %s (%.0f s)\nreport: %s/report.html\n", dir, now_s() - start,
+		       dir);
+	/* a patch that does not do what it says is a mistake in the experiment */
+	if (!ret && safety_surprises(a->json ? stderr : stdout, matrix))
+		ret = LAB_FAILED;
+	json_decref(o);
+	json_decref(matrix);
+	return ret;
+}
+
+int cmd_safety(int argc, char **argv)
+{
+	struct safety s = {};
+	double start = now_s();
+	enum lab_exit ret;
+	struct args a;
+	int r = args_parse(argc, argv, ARG_OUTPUT | ARG_JSON_FLAG | ARG_STRESS | ARG_SAFETY, help,
+			   &a);
+
+	if (r)
+		return r < 0 ? LAB_OK : r;
+	s.columns = a.columns;
+	a.columns = (struct strv){};
+	s.stress_s = a.stress_s ?: STRESS_DEFAULT_S;
+	s.fuzz_s = FUZZ_S;
+	s.seed = a.has_seed ? a.seed : 1;
+	read_kernels(&a.kernels, &s);
+	ret = check_columns(&s.columns);
+	if (!ret)
+		ret = safety_bugs_read(&a.rest, &s.bugs);
+	if (!ret)
+		ret = choose(&s.bugs, &a.numbers, a.language);
+	if (!ret)
+		ret = safety_prepare(&s);
+	if (!ret)
+		ret = safety_run(&s);
+	if (!ret && !lab_options.dry_run)
+		ret = show(&s, &a, argv, start);
+	safety_free(&s);
+	args_free(&a);
+	return ret;
+}

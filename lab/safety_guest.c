@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The probes that boot: what tests say in a guest, and what its kernel does. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "klog.h"
+#include "ktap.h"
+#include "safety.h"
+
+#define CONFORM_S  300
+#define TEST_S	   300
+#define STRESS_S   120 /* beside its own time */
+#define LEAKS_S	   120
+#define GUEST_S	   900
+#define SILENCE_S  120
+#define AT_ONCE	   4	/* guests, at most */
+#define FEW_CYCLES "60" /* of loads: as few as tell a leak */
+
+/* Poisons what is freed and what is allocated, and tells who writes where nothing is. */
+#define STOCK_APPEND "slub_debug=FZPU kfence.sample_interval=1"
+#define KASAN_APPEND "kmemleak=on"
+#define DEBUG_MB     1024
+
+/* struct guest - a subject that is booted; twice where its tests took the guest with them */
+struct guest {
+	struct subject *x;
+	struct built built;
+	const struct module *m;
+	struct boot boot;
+	size_t probe;
+	bool tested, stressed; /* it was begun, and will not be again */
+	size_t tries;
+};
+
+/* --- which kernel, and how it is booted --- */
+
+static const struct kernel *kernel_of(const struct safety *s, size_t probe)
+{
+	return probe == PROBE_KASAN ? &s->kasan : probe == PROBE_KCSAN ? &s->kcsan : &s->stock;
+}
+
+static const char *append_of(size_t probe)
+{
+	return probe == PROBE_STOCK ? STOCK_APPEND : probe == PROBE_KASAN ? KASAN_APPEND : NULL;
+}
+
+static char *guest_version(const struct safety *s, size_t probe, const char *why, struct hash *h)
+{
+	const struct kernel *k = kernel_of(s, probe);
+	struct guest_tools tools = {};
+	char number[64];
+
+	if (!k->name)
+		return xstrdup(why ?: "there is no such kernel here");
+	if (build_guest_tools(k->arch, &tools))
+		return xstrdup("the guest's programs cannot be built");
+	snprintf(number, sizeof(number), "%d s, seed %llu", s->stress_s, s->seed);
+	hash_puts(h, k->id);
+	hash_puts(h, k->rust_id);
+	hash_puts(h, tools.id);
+	hash_puts(h, append_of(probe) ?: "");
+	hash_puts(h, number);
+	guest_tools_free(&tools);
+	return NULL;
+}
+
+char *probe_stock_version(const struct safety *s, struct hash *h)
+{
+	return guest_version(s, PROBE_STOCK, NULL, h);
+}
+
+char *probe_kasan_version(const struct safety *s, struct hash *h)
+{
+	return guest_version(s, PROBE_KASAN, s->no_kasan, h);
+}
+
+char *probe_kcsan_version(const struct safety *s, struct hash *h)
+{
+	return guest_version(s, PROBE_KCSAN, s->no_kcsan, h);
+}
+
+/* --- what runs --- */
+
+static void add_tests(struct guest *g)
+{
+	struct boot *b = &g->boot;
+	struct strv modules = {};
+	struct job *j;
+
+	for (size_t i = 0; i < g->built.n; i++)
+		strv_add(&modules, g->built.modules[i].name);
+	boot_add_load(b, &g->built, g->m);
+	j = boot_add_job(b, g->m->name, "conform", CONFORM_S);
+	strv_addf(&j->argv, "conform-%s", g->built.driver->name);
+	strv_add(&j->argv, "--cycles");
+	strv_add(&j->argv, FEW_CYCLES);
+	for (size_t i = 0; i < g->built.tests.n; i++) {
+		const char *test = g->built.tests.v[i];
+
+		if (!driver_program_fits(test + strlen("test_"), g->m->name, &modules))
+			continue;
+		j = boot_add_job(b, g->m->name, test, TEST_S);
+		strv_add(&j->argv, test);
+	}
+	boot_add_unload(b, g->m);
+	strv_free(&modules);
+}
+
+static void add_stress(const struct safety *s, struct guest *g)
+{
+	struct boot *b = &g->boot;
+	struct job *j;
+
+	boot_add_load(b, &g->built, g->m);
+	boot_add_suite(b, &g->built, "stress");
+	j = boot_add_job(b, g->m->name, "stress", s->stress_s + STRESS_S);
+	strv_addf(&j->argv, "stress-%s", g->built.driver->name);
+	strv_addf(&j->argv, "--for=%d", s->stress_s);
+	strv_addf(&j->argv, "--seed=%llu", s->seed);
+	boot_add_unload(b, g->m);
+}
+
+static void add_leaks(struct guest *g, const char *word)
+{
+	struct job *j = boot_add_job(&g->boot, g->m->name, word ? "leaks-clear" : "leaks", LEAKS_S);
+
+	strv_add(&j->argv, "leaks");
+	if (word)
+		strv_add(&j->argv, word);
+}
+
+static enum lab_exit add_jobs(struct safety *s, struct guest *g)
+{
+	const struct kernel *k = kernel_of(s, g->probe);
+	struct boot *b = &g->boot;
+	enum lab_exit ret = boot_init(b, k);
+
+	if (ret)
+		return ret;
+	b->vm.label = xasprintf("%s%s%s on %s", g->x->bug ? g->x->bug->slug : "no bug",
+				g->x->bug ? " in " : ", ", g->m->name, k->name);
+	b->vm.append = append_of(g->probe);
+	b->vm.timeout_s = GUEST_S + s->stress_s;
+	b->vm.silence_s = SILENCE_S;
+	if (g->probe != PROBE_STOCK)
+		b->vm.memory_mb = DEBUG_MB;
+	boot_add_module(b, &g->built, g->m);
+	if (g->probe == PROBE_KASAN)
+		add_leaks(g, "clear");
+	if (!g->tested)
+		add_tests(g);
+	if (g->probe == PROBE_KASAN && !g->tested)
+		add_leaks(g, NULL);
+	if (!g->stressed)
+		add_stress(s, g);
+	return LAB_OK;
+}
+
+/* --- what was said --- */
+
+/* "log/KASAN": each tool has a word, the others share one. */
+static const char *word_of(enum klog_kind k)
+{
+	switch (k) {
+	case KLOG_KASAN:
+		return "log/KASAN";
+	case KLOG_UBSAN:
+		return "log/UBSAN";
+	case KLOG_KCSAN:
+		return "log/KCSAN";
+	case KLOG_LOCKDEP:
+		return "log/lockdep";
+	case KLOG_ATOMIC_SLEEP:
+		return "log/atomic";
+	case KLOG_LEAK:
+		return "log/leak";
+	default:
+		return "log/other";
+	}
+}
+
+/* With the first function of a module that is not in the headline, for it tells more than an address. */
+static void read_finding(const struct klog_finding *f, struct said *out)
+{
+	_cleanup_free_ char *plain = safety_plain(f->headline), *what = NULL, *text = NULL;
+	const char *function = NULL, *module = NULL;
+
+	for (size_t i = 0; i < f->n_frames && !function; i++) {
+		if (!f->frames[i].module || f->frames[i].guessed)
+			continue;
+		function = f->frames[i].function;
+		module = f->frames[i].module;
+	}
+	if (function && !strstr(f->headline, function))
+		text = xasprintf("%s, by %s [%s]", f->headline, function, module);
+	what = xasprintf("%s %s", plain, function ?: "");
+	said_add(out, word_of(f->kind), what, text ?: f->headline, f->test);
+}
+
+static void read_log(const struct guest *g, struct said *out)
+{
+	struct klog log = {};
+
+	klog_scan(g->boot.vm.log.s ?: "", KLOG_TAINT_MODULE, &log);
+	for (size_t i = 0; i < log.n; i++) {
+		/* what kmemleak has found, the program of that name tells */
+		if (log.findings[i].kind != KLOG_LEAK && log.findings[i].kind != KLOG_TAINT)
+			read_finding(&log.findings[i], out);
+	}
+	klog_free(&log);
+}
+
+/* Whether the kernel's log has that very text: then it is the log's word, put into the test's place. */
+static void read_cases(const char *by, const char *path, const struct ktap *t, struct said *out)
+{
+	_cleanup_free_ char *text = NULL;
+	bool explained = false;
+
+	for (size_t i = 0; i < t->n; i++) {
+		_cleanup_free_ char *inner = xasprintf("%s/%s", path, t->children[i]->name);
+
+		explained |= t->children[i]->result >= KTAP_FAIL;
+		read_cases(by, inner, t->children[i], out);
+	}
+	if (t->result < KTAP_FAIL || explained)
+		return;
+	text = xasprintf("%s: %s", t->name,
+			 t->reason	    ?:
+				 t->notes.n ? t->notes.v[0] :
+					      ktap_result_name(t->result));
+	said_add(out, by, path, text, path);
+}
+
+static const char *job_word(const char *name)
+{
+	const char *job = strchr(name, '/') + 1;
+
+	return str_starts(job, "test_")				    ? "tests" :
+	       str_starts(job, "leaks")				    ? "log/leak" :
+	       str_starts(job, "load") || str_starts(job, "unload") ? "conform" :
+								      job;
+}
+
+/* "unreferenced object 0xffff... (size 64):", and the first function of a module in the trace below. */
+static void read_leaks(const struct job *j, const char *module, struct said *out)
+{
+	_cleanup_free_ char *tag = xasprintf("[%s]", module);
+	struct strv lines = {};
+	const char *object = NULL;
+
+	strv_split(&lines, j->out.s ?: "", "\n");
+	for (size_t i = 0; i < lines.n; i++) {
+		_cleanup_free_ char *text = NULL;
+
+		if (str_starts(lines.v[i], "unreferenced object"))
+			object = lines.v[i];
+		else if (object && strstr(lines.v[i], tag)) {
+			text = xasprintf("%s %s", object, str_trim(lines.v[i]));
+			said_add(out, "log/leak", NULL, text, j->name);
+			object = NULL;
+		}
+	}
+	strv_free(&lines);
+}
+
+static void read_job(const struct guest *g, const struct job *j, struct said *out)
+{
+	const char *by = job_word(j->name);
+	struct ktap *t = ktap_new(NULL, j->name);
+	bool is_ktap;
+
+	if (str_starts(by, "log/leak")) {
+		if (j->ended)
+			read_leaks(j, g->m->name, out);
+		ktap_free(t);
+		return;
+	}
+	is_ktap = ktap_parse(t, j->out.s ?: "");
+	/* of one that did not end, what it had said counts, and not that the rest is missing */
+	if (j->ended || (is_ktap && t->n)) {
+		ktap_settle(t);
+		for (size_t i = 0; i < t->n; i++) {
+			_cleanup_free_ char *path =
+				xasprintf("%s/%s", j->name, t->children[i]->name);
+
+			if (j->ended || t->children[i]->result == KTAP_FAIL)
+				read_cases(by, path, t->children[i], out);
+		}
+	}
+	if (j->ended && !strcmp(j->status, "timeout")) {
+		_cleanup_free_ char *text = xasprintf("it does not end within %d s", j->timeout_s);
+
+		said_add(out, by, "timeout", text, j->name);
+	} else if (j->ended && atoi(j->status) && atoi(j->status) != 77 && !ktap_count(t).failed) {
+		_cleanup_free_ char *text =
+			xasprintf("exit status %s%s%s", j->status, j->err.n ? ": " : "",
+				  j->err.n ? j->err.s : "");
+
+		said_add(out, by, "exit status", str_trim(text), j->name);
+	}
+	ktap_free(t);
+}
+
+/* The guest is gone, or says nothing any more. */
+static void read_end(const struct guest *g, struct said *out)
+{
+	const struct vm *vm = &g->boot.vm;
+	_cleanup_free_ char *text = NULL;
+	const struct job *j = g->boot.running;
+
+	if (vm->end != VM_HANG && vm->end != VM_LOST)
+		return;
+	text = xasprintf("the guest %s: %s", vm->end == VM_HANG ? "hangs" : "is gone",
+			 vm->why ?: "no reason known");
+	said_add(out, j ? job_word(j->name) : "log/other", "guest", text, j ? j->name : NULL);
+}
+
+static bool begun(const struct boot *b, const char *name)
+{
+	const struct job *j = NULL;
+
+	for (size_t i = 0; i < b->n; i++)
+		if (str_ends(b->jobs[i].name, name))
+			j = &b->jobs[i];
+	return j && j->begun;
+}
+
+/* A guest that ended itself has said something; one that never came up has not. */
+static void judge(struct safety *s, struct guest *g)
+{
+	struct said *out = &g->x->said[g->probe];
+	const struct vm *vm = &g->boot.vm;
+
+	g->tries++;
+	if (vm->end == VM_STOPPED)
+		return;
+	if (!vm->ready_s || vm->end == VM_QEMU_FAILED) {
+		if (g->tries > 1) {
+			free(out->unmeasured);
+			out->unmeasured = xasprintf("its guest does not come up: %s",
+						    vm->why ?: vm_end_name(vm->end));
+			g->tested = g->stressed = true;
+		}
+		return;
+	}
+	for (size_t i = 0; i < g->boot.n; i++)
+		if (g->boot.jobs[i].begun)
+			read_job(g, &g->boot.jobs[i], out);
+	read_log(g, out);
+	read_end(g, out);
+	g->stressed |= begun(&g->boot, "/stress") || g->tested;
+	g->tested = true;
+	out->known = g->stressed;
+	if (out->known)
+		safety_keep(s, g->x, g->probe);
+}
+
+/* --- all of them --- */
+
+static enum lab_exit open_guest(struct safety *s, struct guest *g)
+{
+	struct buf said = {};
+	enum lab_exit ret = safety_build(g->x, kernel_of(s, g->probe), &said, &g->built);
+	struct said *out = &g->x->said[g->probe];
+
+	for (size_t i = 0; i < g->built.n && !ret; i++)
+		if (!strcmp(g->built.modules[i].name, g->x->module))
+			g->m = &g->built.modules[i];
+	if (ret == LAB_FAILED || (!ret && !g->m)) {
+		out->unmeasured = xasprintf("it does not compile for %s: %s",
+					    kernel_of(s, g->probe)->name, said.s ?: "");
+		ret = LAB_OK;
+	}
+	buf_free(&said);
+	return ret;
+}
+
+static enum lab_exit boot_some(struct safety *s, struct guest *guests, size_t n, size_t at_once)
+{
+	struct boot **boots = xcalloc(n, sizeof(*boots));
+	enum lab_exit ret = LAB_OK;
+	size_t open = 0;
+
+	for (size_t i = 0; i < n && !ret; i++) {
+		if (!guests[i].m || (guests[i].tested && guests[i].stressed))
+			continue;
+		ret = add_jobs(s, &guests[i]);
+		boots[open++] = &guests[i].boot;
+	}
+	if (!ret && open)
+		ret = boot_run(boots, open, at_once);
+	for (size_t i = 0; i < n; i++) {
+		if (!guests[i].boot.vm.label)
+			continue;
+		if (!lab_options.dry_run && (!ret || ret == LAB_INTERRUPTED))
+			judge(s, &guests[i]);
+		free((char *)guests[i].boot.vm.label);
+		boot_free(&guests[i].boot);
+	}
+	free(boots);
+	return ret;
+}
+
+static size_t count_open(const struct guest *guests, size_t n)
+{
+	size_t open = 0;
+
+	for (size_t i = 0; i < n; i++)
+		open += guests[i].m && !(guests[i].tested && guests[i].stressed);
+	return open;
+}
+
+/* A few at a time, so that what was measured is kept when we are interrupted. */
+enum lab_exit probe_guests(struct safety *s, size_t probe, struct subject **x, size_t n)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t at_once = cpus < 1 ? 1 : cpus > AT_ONCE ? AT_ONCE : cpus, some = 4 * at_once;
+	enum lab_exit ret = LAB_OK;
+
+	for (size_t from = 0; from < n && !ret; from += some) {
+		size_t k = n - from < some ? n - from : some;
+		struct guest *guests = xcalloc(k, sizeof(*guests));
+
+		for (size_t i = 0; i < k && !ret; i++) {
+			guests[i].x = x[from + i];
+			guests[i].probe = probe;
+			ret = open_guest(s, &guests[i]);
+		}
+		lab_progress(safety_probes[probe].name, "%zu to %zu of %zu", from + 1, from + k, n);
+		for (int round = 0; round < 3 && !ret && count_open(guests, k); round++)
+			ret = boot_some(s, guests, k, at_once);
+		for (size_t i = 0; i < k; i++)
+			built_free(&guests[i].built);
+		free(guests);
+	}
+	return lab_interrupted() ? LAB_INTERRUPTED : ret;
+}
