@@ -174,7 +174,7 @@ struct tools_ctx {
 };
 
 /* Programs that are linked for each room, with its ioctls: each of the sources NAME*.c. */
-static const char *const suites[] = { "conform", "stress" };
+static const char *const suites[] = { "conform", "faults", "stress" };
 
 static bool is_library_source(const char *name)
 {

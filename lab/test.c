@@ -12,6 +12,10 @@
 #define JOB_TIMEOUT_S	  120
 #define CONFORM_TIMEOUT_S 180
 #define STRESS_MARGIN_S	  90
+/* Of one module, on a slow host: each call has a limit of its own. */
+#define FAULTS_S 3600
+/* What it takes to report leaks; and each bad access, not only the first. */
+#define FAULTS_APPEND "kmemleak=on kasan_multi_shot"
 #define SILENCE_S	  90   /* the agent says every few seconds that it lives */
 #define FEW_CYCLES	  "60" /* of loads: as few as tests/broken proves to tell a leak */
 #define GUESTS_MOST	  4    /* of half a GiB each */
@@ -823,6 +827,17 @@ void test_instead_stress(struct test_instead *p, int seconds, unsigned long long
 				    .seconds = seconds + STRESS_MARGIN_S };
 	strv_addf(&p->argv, "--for=%d", seconds);
 	strv_addf(&p->argv, "--seed=%llu", seed);
+}
+
+void test_instead_faults(struct test_instead *p)
+{
+	/* One processor: what is counted is one task's, and to load is several times cheaper. */
+	*p = (struct test_instead){ .name = "faults",
+				    .figures = "swept: ",
+				    .seconds = FAULTS_S,
+				    .cases = true,
+				    .cpus = 1,
+				    .append = FAULTS_APPEND };
 }
 
 void test_instead_free(struct test_instead *p)

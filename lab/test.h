@@ -24,6 +24,8 @@ struct test_instead {
 };
 /* The stress program. */
 void test_instead_stress(struct test_instead *p, int seconds, unsigned long long seed);
+/* The sweep over faults. */
+void test_instead_faults(struct test_instead *p);
 void test_instead_free(struct test_instead *p);
 
 /* struct test_run - what to test, and the outcome */
