@@ -13,6 +13,15 @@ struct uapi_ioctl {
 };
 extern const struct uapi_ioctl uapi_ioctls[];
 extern const unsigned int uapi_n_ioctls;
+/* How their arguments are laid out, as far as that is known, and the numbers that the header defines. */
+struct uapi_field {
+	unsigned long cmd;
+	unsigned short offset, size;
+};
+extern const struct uapi_field uapi_fields[];
+extern const unsigned int uapi_n_fields;
+extern const unsigned long long uapi_numbers[];
+extern const unsigned int uapi_n_numbers;
 
 /* CONFORM_DIR/MODULE.conf. */
 #define CONF_MAX 64

@@ -7,3 +7,7 @@
 
 const struct uapi_ioctl uapi_ioctls[] = { { NULL, 0 } };
 const unsigned int uapi_n_ioctls = 0;
+const struct uapi_field uapi_fields[] = { { 0, 0, 0 } };
+const unsigned int uapi_n_fields = 0;
+const unsigned long long uapi_numbers[] = { 0 };
+const unsigned int uapi_n_numbers = 0;

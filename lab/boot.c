@@ -95,10 +95,9 @@ static void on_line(struct vm *vm, const char *line)
 	struct boot *b = vm->ctx;
 	struct strv words = {};
 
+	if (!*line && b->on_beat)
+		b->on_beat(b);
 	if (str_starts(line, "| ") || str_starts(line, "! ")) {
-		if (b->running && line[0] == '|' && b->on_output &&
-		    b->on_output(b, b->running, line + 2))
-			return;
 		if (b->running)
 			keep_output(line[0] == '|' ? &b->running->out : &b->running->err, line + 2);
 		return;
@@ -167,6 +166,11 @@ bool boot_has_module(const struct boot *b, const char *name)
 void boot_add_file(struct boot *b, const char *guest_path, const char *host_path)
 {
 	initramfs_file(b->fs, guest_path, 0755, host_path);
+}
+
+void boot_add_data(struct boot *b, const char *guest_path, const void *data, size_t n)
+{
+	initramfs_data(b->fs, guest_path, 0644, data, n);
 }
 
 static const struct module *module_of(const struct built *built, const char *name)
@@ -337,7 +341,7 @@ static enum lab_exit write_initramfs(struct boot *b)
 	size_t size;
 
 	if (b->vm.silence_s)
-		buf_printf(&b->plan, "beat %d\n", BEAT_S);
+		buf_printf(&b->plan, "beat %d\n", b->beat_s ?: BEAT_S);
 	for (size_t i = 0; i < b->n; i++) {
 		const struct job *j = &b->jobs[i];
 

@@ -34,9 +34,10 @@ struct boot {
 	struct job *running;
 	bool end_seen;
 	struct initramfs *fs;
-	/* A line that a job has printed as it comes; true: it is not wanted with the job's output. May be NULL. */
-	bool (*on_output)(struct boot *b, const struct job *j, const char *line);
-	void *ctx; /* for that */
+	/* Called so often while jobs run, whatever they say; may be NULL. Needs vm.silence_s. */
+	void (*on_beat)(struct boot *b);
+	int beat_s; /* 0: some seconds */
+	void *ctx;  /* for that */
 };
 
 enum lab_exit boot_init(struct boot *b, const struct kernel *k);
@@ -46,6 +47,7 @@ void boot_add_module(struct boot *b, const struct built *built, const struct mod
 void boot_add_suite(struct boot *b, const struct built *built, const char *name);
 bool boot_has_module(const struct boot *b, const char *name);
 void boot_add_file(struct boot *b, const char *guest_path, const char *host_path);
+void boot_add_data(struct boot *b, const char *guest_path, const void *data, size_t n);
 /* Loaded by the agent before anything else, in that order; for a shell. */
 void boot_load_early(struct boot *b, const struct module *m);
 struct job *boot_add_job(struct boot *b, const char *module, const char *name, int timeout_s);

@@ -11,6 +11,7 @@
 #include "elf.h"
 #include "proc.h"
 #include "root.h"
+#include "uapi.h"
 
 /* A change of what this file does must not find old results. */
 #define BUILD_RECIPE "2"
@@ -174,7 +175,7 @@ struct tools_ctx {
 };
 
 /* Programs that are linked for each room, with its ioctls: each of the sources NAME*.c. */
-static const char *const suites[] = { "conform", "faults", "stress" };
+static const char *const suites[] = { "conform", "stress", "fuzz" };
 
 static bool is_library_source(const char *name)
 {
@@ -378,6 +379,54 @@ static enum lab_exit link_suite(struct build_dir *bd, struct room_ctx *ctx, cons
 	return ret;
 }
 
+/* How the ioctls' arguments are laid out. A header that cannot be read so is no mistake: then it is not known. */
+static enum lab_exit add_layout(struct build_dir *bd, struct room_ctx *ctx, struct buf *table)
+{
+	_cleanup_free_ char *source = xasprintf("%s/bin/uapi_types.c", bd->tmp);
+	_cleanup_free_ char *object = xasprintf("%s/bin/uapi_types.o", bd->tmp);
+	char *argv[] = { ctx->cc, "-std=gnu11", "-w",	"-g",	"-I.",
+			 "-c",	  "-o",		object, source, NULL };
+	size_t said = bd->messages.n, had;
+	struct buf c = {};
+	enum lab_exit ret;
+	int err;
+
+	uapi_types(ctx->d, &c);
+	err = file_write(source, c.s, c.n);
+	buf_free(&c);
+	if (err)
+		return no_space_or(err, "write", source);
+	ret = run_tool(bd, argv);
+	buf_puts(table, "const struct uapi_field uapi_fields[] = {\n");
+	had = table->n;
+	if (!ret && uapi_fields(object, ctx->d, table))
+		table->n = had;
+	buf_puts(table, "\t{0, 0, 0},\n};\nconst unsigned int uapi_n_fields = "
+			"sizeof(uapi_fields) / sizeof(uapi_fields[0]) - 1;\n");
+	if (ret == LAB_FAILED && bd->messages.s)
+		bd->messages.s[bd->messages.n = said] = '\0';
+	return ret == LAB_FAILED ? LAB_OK : ret;
+}
+
+static void add_numbers(const struct driver *d, struct buf *table)
+{
+	struct strv numbers = {};
+
+	for (size_t i = 0; i < d->headers.n; i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", d->dir, d->headers.v[i]);
+		struct buf text = {};
+
+		if (!file_read(path, &text))
+			uapi_numbers(text.s, &numbers);
+		buf_free(&text);
+	}
+	buf_puts(table, "const unsigned long long uapi_numbers[] = {\n");
+	for (size_t i = 0; i < numbers.n; i++)
+		buf_printf(table, "\t%s,\n", numbers.v[i]);
+	buf_printf(table, "\t0,\n};\nconst unsigned int uapi_n_numbers = %zu;\n", numbers.n);
+	strv_free(&numbers);
+}
+
 /*
  * The known ioctls as a table that the suites are linked with: the header says each number once.
  */
@@ -396,11 +445,12 @@ static enum lab_exit make_suites(struct build_dir *bd, struct room_ctx *ctx)
 		buf_printf(&c, "\t{\"%s\", %s},\n", ctx->d->ioctls.v[i], ctx->d->ioctls.v[i]);
 	buf_printf(&c, "\t{NULL, 0},\n};\nconst unsigned int uapi_n_ioctls = %zu;\n",
 		   ctx->d->ioctls.n);
+	add_numbers(ctx->d, &c);
+	ret = add_layout(bd, ctx, &c);
 	err = file_write(path, c.s, c.n);
 	buf_free(&c);
 	if (err)
 		return no_space_or(err, "write", path);
-	ret = LAB_OK;
 	for (size_t i = 0; i < ARRAY_SIZE(suites) && !ret; i++)
 		ret = link_suite(bd, ctx, suites[i]);
 	if (ret == LAB_FAILED)
