@@ -24,6 +24,7 @@ struct arch {
 	char *console;	    /* ttyS0 */
 	char *append;	    /* kernel command line, always */
 	char *append_exact; /* and with the exact clock */
+	char *gdb_argument; /* the register of a function's first argument, as gdb calls it: $rdi */
 	char *modules;	    /* FIRST..LAST: addresses where modules may lie */
 };
 

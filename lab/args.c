@@ -30,6 +30,8 @@ enum {
 	OPT_COLUMN,
 	OPT_LANGUAGE,
 	OPT_COVERAGE,
+	OPT_DUMP,
+	OPT_BATCH,
 };
 
 static const struct {
@@ -62,6 +64,9 @@ static const struct {
 	{ { "column", required_argument, NULL, OPT_COLUMN }, ARG_SAFETY },
 	{ { "language", required_argument, NULL, OPT_LANGUAGE }, ARG_SAFETY },
 	{ { "coverage", no_argument, NULL, OPT_COVERAGE }, ARG_COVERAGE },
+	{ { "dump", no_argument, NULL, OPT_DUMP }, ARG_DUMP },
+	{ { "command", required_argument, NULL, 'x' }, ARG_GDB },
+	{ { "batch", no_argument, NULL, OPT_BATCH }, ARG_GDB },
 };
 
 static int read_timeout(const char *s)
@@ -117,7 +122,9 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			opts[n++] = all_options[i].opt;
 	opterr = 0;
 	optind = 0;
-	while (!ret && (c = getopt_long(argc, argv, options & ARG_OUTPUT ? ":hvk:o:" : ":hvk:",
+	while (!ret && (c = getopt_long(argc, argv, options & ARG_GDB    ? ":hvk:x:" :
+					options & ARG_OUTPUT ? ":hvk:o:" :
+							       ":hvk:",
 					opts, NULL)) != -1) {
 		switch (c) {
 		case 'h':
@@ -130,6 +137,8 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			if ((options & (ARG_RUST | ARG_GROUP)) == ARG_RUST)
 				puts("      --rust           with the twins in Rust; modules are built by the kernel's own\n"
 				     "                       toolchain. Its default: debian:trixie-backports");
+			if (options & ARG_DUMP)
+				puts("      --dump           a guest that crashes or hangs leaves its memory in a file for gdb");
 			if (options & ARG_OUTPUT)
 				puts("  -o, --output DIR     where results and kernel logs go");
 			fputs("      --dry-run        print the commands that would boot the guests, boot none\n"
@@ -202,6 +211,15 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 		case OPT_NO_TEST:
 			a->no_test = true;
 			break;
+		case OPT_DUMP:
+			lab_options.dump = true;
+			break;
+		case 'x':
+			strv_add(&a->scripts, optarg);
+			break;
+		case OPT_BATCH:
+			a->batch = true;
+			break;
 		case OPT_COVERAGE:
 			a->coverage = true;
 			break;
@@ -238,6 +256,7 @@ void args_free(struct args *a)
 {
 	strv_free(&a->rest);
 	strv_free(&a->kernels);
+	strv_free(&a->scripts);
 	strv_free(&a->numbers);
 	strv_free(&a->columns);
 }

@@ -188,6 +188,9 @@ bool bench_symbols_known(const struct kernel *k);
 /* "ADDRESS NAME" lines. Return: how many places; *out, sorted, and the names in it are the caller's. */
 size_t bench_symbols_parse(const char *text, struct trace_range **out);
 /* What the guest's program "symbols" said, if it said all; it is kept for later runs. */
+bool bench_symbols_keep(const struct kernel *k, const char *text, size_t n);
+/* Those that are kept; the names are to be freed. */
+size_t bench_symbols_read(const struct kernel *k, struct trace_range **out);
 void bench_symbols_take(struct bench *b, const struct kernel *k, const char *text, size_t n);
 /* Fills in op->kernel_functions. */
 void bench_symbols_name(struct bench *b, struct bench_op *op, const struct trace_split *split);

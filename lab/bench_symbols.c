@@ -74,17 +74,36 @@ static void add(struct bench *b, const struct kernel *k, const char *text)
 	b->symbols[b->n_symbols++] = s;
 }
 
-void bench_symbols_take(struct bench *b, const struct kernel *k, const char *text, size_t n)
+bool bench_symbols_keep(const struct kernel *k, const char *text, size_t n)
 {
 	_cleanup_free_ char *path = symbols_path(k);
 
 	/* it did not come to its end */
 	if (n < 3 || strcmp(text + n - 3, "\n.\n") != 0)
-		return;
+		return false;
 	/* a cache that cannot be written to only asks again */
 	if (path)
 		file_write(path, text, n);
-	add(b, k, text);
+	return true;
+}
+
+void bench_symbols_take(struct bench *b, const struct kernel *k, const char *text, size_t n)
+{
+	if (bench_symbols_keep(k, text, n))
+		add(b, k, text);
+}
+
+size_t bench_symbols_read(const struct kernel *k, struct trace_range **out)
+{
+	_cleanup_free_ char *path = symbols_path(k);
+	struct buf text = {};
+	size_t n;
+
+	if (path)
+		file_read(path, &text);
+	n = bench_symbols_parse(text.s ?: "", out);
+	buf_free(&text);
+	return n;
 }
 
 static const struct bench_symbols *symbols_of(struct bench *b, const struct kernel *k)

@@ -13,6 +13,7 @@ int cmd_compare(int argc, char **argv);
 int cmd_stress(int argc, char **argv);
 int cmd_fuzz(int argc, char **argv);
 int cmd_shell(int argc, char **argv);
+int cmd_gdb(int argc, char **argv);
 int cmd_kernel(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_new(int argc, char **argv);
@@ -34,6 +35,8 @@ struct args {
 	int stress_s;	   /* stress: how long */
 	unsigned long long seed;
 	bool has_seed;
+	struct strv scripts; /* gdb */
+	bool batch;
 	struct strv numbers, columns; /* safety */
 	const char *language;
 	bool assembly, no_test; /* compare */
@@ -55,6 +58,8 @@ enum args_option {
 	ARG_COMPARE = 512, /* --asm, --function, --no-test */
 	ARG_SAFETY = 2048, /* --only (repeated), --column, --language */
 	ARG_COVERAGE = 1024,
+	ARG_DUMP = 65536, /* --dump */
+	ARG_GDB = 131072, /* -x, --batch */
 };
 
 /**

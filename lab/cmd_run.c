@@ -197,7 +197,7 @@ int cmd_run(int argc, char **argv)
 	struct results r = {};
 	enum lab_exit ret;
 	struct args a;
-	int parsed = args_parse(argc, argv, ARG_OUTPUT | ARG_RUST, help, &a);
+	int parsed = args_parse(argc, argv, ARG_OUTPUT | ARG_RUST | ARG_DUMP, help, &a);
 
 	if (parsed)
 		return parsed < 0 ? LAB_OK : parsed;

@@ -24,7 +24,7 @@ int cmd_stress(int argc, char **argv)
 	enum lab_exit ret;
 	struct args a;
 	int r = args_parse(argc, argv,
-			   ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_STRESS | ARG_RUST,
+			   ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_STRESS | ARG_RUST | ARG_DUMP,
 			   help, &a);
 
 	if (r)

@@ -538,6 +538,175 @@ void elf_lines_free(struct elf_line *lines, size_t n)
 	free(lines);
 }
 
+/* --- where things are --- */
+
+/* Sections that the loader reads and does not keep. */
+static bool is_kept(const char *name, const GElf_Shdr *sh)
+{
+	return (sh->sh_flags & SHF_ALLOC) && sh->sh_size && *name == '.' &&
+	       strcmp(name, ".modinfo") && !str_starts(name, ".note") &&
+	       strcmp(name, ".gnu.linkonce.this_module");
+}
+
+static void add_places(Elf *elf, Elf_Scn *table, const GElf_Shdr *table_sh,
+		       struct elf_place **places, size_t *n)
+{
+	Elf_Data *data = elf_getdata(table, NULL);
+	size_t entries = data && table_sh->sh_entsize ? table_sh->sh_size / table_sh->sh_entsize :
+							0;
+	Elf_Scn *scn = NULL;
+
+	while ((scn = elf_nextscn(elf, scn))) {
+		GElf_Shdr sh;
+		GElf_Sym sym;
+
+		if (!gelf_getshdr(scn, &sh) || !is_kept(section_name(elf, &sh), &sh))
+			continue;
+		for (size_t i = 1; i < entries; i++) {
+			if (!gelf_getsym(data, i, &sym) || sym.st_shndx != elf_ndxscn(scn))
+				continue;
+			*places = xrealloc(*places, *n + 1, sizeof(**places));
+			(*places)[(*n)++] = (struct elf_place){
+				.section = xstrdup(section_name(elf, &sh)),
+				.symbol = i,
+				.value = sym.st_value,
+			};
+			break;
+		}
+	}
+}
+
+int elf_places(const char *ko, struct elf_place **places, size_t *n)
+{
+	struct object o;
+	Elf_Scn *scn = NULL;
+	int ret = object_open(ko, &o);
+
+	*places = NULL;
+	*n = 0;
+	if (ret)
+		return ret;
+	while ((scn = elf_nextscn(o.elf, scn))) {
+		GElf_Shdr sh;
+
+		if (gelf_getshdr(scn, &sh) && sh.sh_type == SHT_SYMTAB)
+			add_places(o.elf, scn, &sh, places, n);
+	}
+	object_close(&o);
+	return *n ? 0 : -ENOENT;
+}
+
+void elf_places_free(struct elf_place *places, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(places[i].section);
+	free(places);
+}
+
+bool elf_has_section(const char *path, const char *name)
+{
+	struct object o;
+	Elf_Scn *scn = NULL;
+	bool found = false;
+
+	if (object_open(path, &o))
+		return false;
+	while (!found && (scn = elf_nextscn(o.elf, scn))) {
+		GElf_Shdr sh;
+
+		found = gelf_getshdr(scn, &sh) && !strcmp(section_name(o.elf, &sh), name) &&
+			is_kept(name, &sh);
+	}
+	object_close(&o);
+	return found;
+}
+
+int elf_address(const char *path, const char *symbol, unsigned long *address)
+{
+	struct object o;
+	Elf_Scn *scn = NULL;
+	int ret = object_open(path, &o);
+
+	if (ret)
+		return ret;
+	ret = -ENOENT;
+	while (ret && (scn = elf_nextscn(o.elf, scn))) {
+		Elf_Data *data;
+		GElf_Shdr sh;
+		GElf_Sym sym;
+
+		if (!gelf_getshdr(scn, &sh) || sh.sh_type != SHT_SYMTAB)
+			continue;
+		data = elf_getdata(scn, NULL);
+		for (size_t i = 0; ret && data && i < sh.sh_size / sh.sh_entsize; i++) {
+			const char *name = gelf_getsym(data, i, &sym) ?
+						   elf_strptr(o.elf, sh.sh_link, sym.st_name) :
+						   NULL;
+
+			if (!name || strcmp(name, symbol))
+				continue;
+			*address = sym.st_value;
+			ret = 0;
+		}
+	}
+	object_close(&o);
+	return ret;
+}
+
+static const char *die_name(Dwarf_Die *die)
+{
+	return dwarf_diename(die) ?: "";
+}
+
+static int find_member(Dwarf_Die *type, const char *member, unsigned long *offset)
+{
+	Dwarf_Die m;
+
+	if (dwarf_child(type, &m))
+		return -ENOENT;
+	do {
+		Dwarf_Attribute attr;
+		Dwarf_Word at;
+
+		if (dwarf_tag(&m) != DW_TAG_member || strcmp(die_name(&m), member) ||
+		    dwarf_formudata(dwarf_attr(&m, DW_AT_data_member_location, &attr), &at))
+			continue;
+		*offset = at;
+		return 0;
+	} while (!dwarf_siblingof(&m, &m));
+	return -ENOENT;
+}
+
+int elf_member(const char *path, const char *type, const char *member, unsigned long *offset)
+{
+	Dwarf_Addr bias;
+	Dwarf_Die *cu = NULL;
+	int ret = -ENOENT;
+	Dwfl_Module *mod;
+	Dwfl *dwfl;
+
+	if (access(path, R_OK))
+		return -errno;
+	dwfl = dwfl_begin(&offline);
+	if (!dwfl)
+		return -ENOMEM;
+	mod = dwfl_report_offline(dwfl, path_base(path), path, -1);
+	dwfl_report_end(dwfl, NULL, NULL);
+	while (ret && mod && (cu = dwfl_module_nextcu(mod, cu, &bias))) {
+		Dwarf_Die die;
+
+		if (dwarf_child(cu, &die))
+			continue;
+		do {
+			if (dwarf_tag(&die) == DW_TAG_structure_type &&
+			    !strcmp(die_name(&die), type))
+				ret = find_member(&die, member, offset);
+		} while (ret && !dwarf_siblingof(&die, &die));
+	}
+	dwfl_end(dwfl);
+	return mod ? ret : -EINVAL;
+}
+
 /* --- the whole object --- */
 
 /* struct elf_object - what an image's strings and bytes lie in */

@@ -50,6 +50,21 @@ int elf_lines(const char *ko, bool (*is_ours)(void *ctx, const char *file), void
 	      struct elf_line **lines, size_t *n);
 void elf_lines_free(struct elf_line *lines, size_t n);
 
+/* struct elf_place - where a section of a module is, told by a symbol: its value less @value */
+struct elf_place {
+	char *section;
+	size_t symbol; /* its number in the table of symbols */
+	unsigned long value;
+};
+/* Of all sections that stay in memory and have a symbol. */
+int elf_places(const char *ko, struct elf_place **places, size_t *n);
+void elf_places_free(struct elf_place *places, size_t n);
+bool elf_has_section(const char *path, const char *name);
+/* Where a member of a struct is, by the debug information. */
+int elf_member(const char *path, const char *type, const char *member, unsigned long *offset);
+/* The address of a symbol of a program. */
+int elf_address(const char *path, const char *symbol, unsigned long *address);
+
 /* struct elf_reloc - a relocation: @symbol plus @addend goes to @offset */
 struct elf_reloc {
 	unsigned long offset; /* in its section */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../guest/protocol.h"
+#include "debug.h"
 #include "elf.h"
 
 #define JOB_TIMEOUT_S	  120
@@ -227,6 +228,7 @@ static void add_filter(struct job *j, const char *only)
 
 /* Where the code of a module and of what it needs lies: no test of anybody's, so it is not judged. */
 #define SECTIONS "sections-"
+#define SYMBOLS	 "symbols"
 
 static void add_sections_job(struct boot *b, const char *module, const char *of)
 {
@@ -239,7 +241,20 @@ static void add_sections_job(struct boot *b, const char *module, const char *of)
 
 static bool is_judged(const struct job *j)
 {
-	return !str_starts(strchr(j->name, '/') + 1, SECTIONS);
+	const char *name = strchr(j->name, '/') + 1;
+
+	return !str_starts(name, SECTIONS) && strcmp(name, SYMBOLS) != 0;
+}
+
+/* What a file of the guest's memory is read with. */
+static void add_symbols_job(struct boot *b, const char *module)
+{
+	struct job *j;
+
+	if (debug_symbols_known(b->vm.kernel))
+		return;
+	j = boot_add_job(b, module, SYMBOLS, 60);
+	strv_add(&j->argv, "symbols");
 }
 
 static void add_instead(struct boot *b, const struct item *it)
@@ -266,10 +281,12 @@ static void add_jobs(struct boot *b, const struct item *it)
 		strv_add(&modules, it->built->modules[i].name);
 	boot_add_module(b, it->built, it->module);
 	boot_add_load(b, it->built, it->module);
-	for (size_t i = 0; it->covered && i < it->module->needs.n; i++)
+	for (size_t i = 0; (it->covered || lab_options.dump) && i < it->module->needs.n; i++)
 		add_sections_job(b, m, it->module->needs.v[i]);
-	if (it->covered)
+	if (it->covered || lab_options.dump)
 		add_sections_job(b, m, m);
+	if (lab_options.dump)
+		add_symbols_job(b, m);
 	if (it->run->instead) {
 		add_instead(b, it);
 	} else if (only_job(only, "conform")) {
@@ -471,14 +488,25 @@ static void judge_log(struct test_run *run, struct boot *b, struct item **items,
 	}
 }
 
-static enum lab_exit save_log(struct test_run *run, struct boot *b, struct ktap *t)
+static char *log_dir(const struct test_run *run)
 {
-	_cleanup_free_ char *dir =
-		run->log_dir ? xstrdup(run->log_dir) : xasprintf("%s/logs", lab_cache_dir());
+	return run->log_dir ? xstrdup(run->log_dir) : xasprintf("%s/logs", lab_cache_dir());
+}
+
+/* What belongs to a boot: "TIME-LABEL-NUMBER". */
+static char *boot_name(const struct boot *b, size_t nr)
+{
 	_cleanup_free_ char *name = str_replace(b->vm.label, "/", "-"), *stamp = utc_now();
 	_cleanup_free_ char *flat = str_replace(name, " ", "_");
 	_cleanup_free_ char *colon = str_replace(flat, ":", "-");
-	_cleanup_free_ char *path = xasprintf("%s/%s-%s-%zu.log", dir, stamp, colon, run->boots);
+
+	return xasprintf("%s-%s-%zu", stamp, colon, nr);
+}
+
+static enum lab_exit save_log(struct test_run *run, struct boot *b, struct ktap *t)
+{
+	_cleanup_free_ char *dir = log_dir(run), *name = boot_name(b, run->boots);
+	_cleanup_free_ char *path = xasprintf("%s/%s.log", dir, name);
 	int err = make_dirs(dir, 0755);
 
 	if (!err)
@@ -491,6 +519,47 @@ static enum lab_exit save_log(struct test_run *run, struct boot *b, struct ktap 
 	return LAB_OK;
 }
 
+/* So that gdb finds names and lines in the guest's memory: `gdb -x FILE.gdb`. */
+static void write_dump_script(struct boot *b, struct item **items, size_t n)
+{
+	_cleanup_free_ char *path = xasprintf("%s.gdb", b->vm.dump);
+	struct buf script = {};
+
+	for (size_t i = 0; i < n; i++) {
+		const struct job *symbols = boot_find_job(b, items[i]->module->name, SYMBOLS);
+
+		if (symbols && symbols->ended)
+			debug_symbols_keep(b->vm.kernel, symbols->out.s, symbols->out.n);
+	}
+	debug_script_core(&script, b->vm.kernel, b->vm.dump);
+	for (size_t i = 0; i < n; i++) {
+		const struct built *built = items[i]->built;
+
+		for (size_t m = 0; m < built->n; m++) {
+			_cleanup_free_ char *name =
+				xasprintf(SECTIONS "%s", built->modules[m].name);
+			const struct job *j = boot_find_job(b, items[i]->module->name, name);
+
+			/* of those that were unloaded since there is nothing to see */
+			if (j && j->out.s && j->ended && !items[i]->done)
+				debug_script_module(&script, built->driver,
+						    &built->modules[m], j->out.s);
+		}
+	}
+	if (file_write(path, script.s, script.n))
+		lab_warn("cannot write %s", path);
+	buf_free(&script);
+}
+
+static void note_dump(const struct test_run *run, const struct boot *b, struct ktap *t)
+{
+	_cleanup_free_ char *dir = log_dir(run);
+
+	if (b->vm.dumped)
+		ktap_note(t, "memory: %s/%s; look at it: gdb -x %s/%s.gdb", run->log_shown ?: dir,
+			  path_base(b->vm.dump), run->log_shown ?: dir, path_base(b->vm.dump));
+}
+
 /* A guest that did not end well: the job it was in carries the reason; items it never reached come again. */
 static enum lab_exit judge_end(struct test_run *run, struct boot *b, struct item **items, size_t n,
 			       const struct klog *log)
@@ -501,12 +570,15 @@ static enum lab_exit judge_end(struct test_run *run, struct boot *b, struct item
 	struct ktap *t;
 	bool told;
 
+	if (b->vm.dumped)
+		write_dump_script(b, items, n);
 	if (!it) { /* it never got to a job */
 		for (size_t i = 0; i < n; i++) {
 			t = ktap_new(items[i]->node, "boot");
 			ktap_set(t, b->vm.end == VM_HANG ? KTAP_TIMEOUT : KTAP_CRASHED, "%s%s%s",
 				 vm_end_name(b->vm.end), b->vm.why ? ": " : "", b->vm.why ?: "");
 			items[i]->done = true;
+			note_dump(run, b, t);
 			ret = ret ?: save_log(run, b, t);
 		}
 		run->timed_out |= b->vm.end == VM_HANG;
@@ -528,6 +600,7 @@ static enum lab_exit judge_end(struct test_run *run, struct boot *b, struct item
 	}
 	if (!told) /* what the kernel log said has brought it already */
 		note_reproduce(t, it, path);
+	note_dump(run, b, t);
 	ret = save_log(run, b, t);
 	it->done =
 		true; /* what it had left is skipped, so that the same crash does not come twice */
@@ -717,9 +790,13 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 		if (!boots[i]->vm.timeout_s)
 			boots[i]->vm.timeout_s =
 				120 + (60 + (t->instead ? t->instead->seconds : 0)) * counts[i];
-		if (t->code_dir) {
+		if (t->code_dir)
 			boots[i]->vm.code_log = xasprintf("%s/%zu", t->code_dir, i);
-			boots[i]->vm.append = "nokaslr";
+		if (lab_options.dump) {
+			_cleanup_free_ char *dir = log_dir(t);
+			_cleanup_free_ char *name = boot_name(boots[i], t->boots + i);
+
+			boots[i]->vm.dump = xasprintf("%s/%s.elf", dir, name);
 		}
 	}
 	if (!ret) {
@@ -735,6 +812,7 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 	}
 	for (size_t i = 0; i < n_boots; i++) {
 		free((char *)boots[i]->vm.code_log);
+		free((char *)boots[i]->vm.dump);
 		free((char *)boots[i]->vm.label);
 		boot_free(boots[i]);
 		free(boots[i]);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "vm_private.h"
@@ -21,6 +22,8 @@
 #define STDERR_MAX    65536
 #define TURN_MS	      10 /* how often the channels are looked at */
 #define CHANNEL_MAX   (1LL << 30)
+#define DUMP_S	      120	/* for QEMU to write the memory */
+#define DUMP_SPARE    (64LL << 20) /* what else goes into that file, and what is to be left of the disk */
 #define PANIC_LINE    "Kernel panic - not syncing"
 
 /* What we ended a guest for; NOTHING: it ends by itself. */
@@ -56,6 +59,11 @@ struct vm_state {
 	double end_at, panic_at, registers_until;
 	enum kill_reason kill;
 	bool registers_known;
+	/* what @dump is waiting for */
+	enum { DUMP_NOT, DUMP_ASKED, DUMP_DONE } dump;
+	double dump_until;
+	char *dump_part; /* written to, and renamed when it is whole */
+	bool dump_plain, quit;
 	char *panic, *where, *failure;
 	/* the exact clock's recording */
 	char *trace_dir, *trace_name, *trace_path;
@@ -258,7 +266,7 @@ static void registers_known(void *ctx, const char *text)
 
 static enum lab_exit launch(struct vm_state *st, struct ends *ends)
 {
-	int verbose = lab_options.verbose, keep[6], n = 0;
+	int verbose = lab_options.verbose, keep[7], n = 0;
 	struct vm *vm = st->vm;
 	struct strv argv = {};
 	enum lab_exit ret;
@@ -273,6 +281,8 @@ static enum lab_exit launch(struct vm_state *st, struct ends *ends)
 		keep[n++] = ends->control;
 	if (vm->share_fd)
 		keep[n++] = vm->share_fd;
+	if (vm->gdb_fd)
+		keep[n++] = vm->gdb_fd;
 	vm_args(&argv, vm, ends);
 	st->proc = (struct proc){ .argv = argv.v, .keep_fds = keep, .n_keep = n };
 	/* shown is the line a person can use, not the one with our descriptors */
@@ -296,6 +306,11 @@ static bool make_channels(struct vm_state *st, int console[2], int control[2], i
 		return make_pair(console);
 	return make_tap(&st->log_tap, "kernel-log") && make_tap(&st->results_tap, "results") &&
 	       (!vm->trace || make_pair(control));
+}
+
+static long long dump_bytes(const struct vm *vm)
+{
+	return ((long long)vm_memory_mb(vm) << 20) + DUMP_SPARE;
 }
 
 static enum lab_exit vm_start(struct vm *vm)
@@ -322,7 +337,8 @@ static enum lab_exit vm_start(struct vm *vm)
 		ret = LAB_CANNOT;
 	st->start = now_s();
 	/* a person at the prompt has all the time there is */
-	if (!(vm->shell && !vm->timeout_s && !lab_options.timeout_s && isatty(STDIN_FILENO)))
+	if (!((vm->shell || vm->gdb_fd) && !vm->timeout_s && !lab_options.timeout_s &&
+	      isatty(STDIN_FILENO)))
 		st->deadline = st->start + limit;
 	ends = (struct ends){ vm->initrd_fd, vm->shell ? console[1] : st->log_tap.fd,
 			      st->results_tap.fd, control[1], qmp[1] };
@@ -333,6 +349,8 @@ static enum lab_exit vm_start(struct vm *vm)
 	close_fd(&qmp[1]);
 	if (ret)
 		return ret;
+	if (vm->dump && dump_bytes(vm) > CHANNEL_MAX)
+		most = (struct rlimit){ dump_bytes(vm), dump_bytes(vm) };
 	/* while we do not read, a guest that never stops talking must not eat the host's memory */
 	prlimit(st->proc.pid, RLIMIT_FSIZE, &most, NULL);
 	qmp_start(&st->qmp, qmp[0], st);
@@ -450,7 +468,7 @@ static void vm_read_all(struct vm_state *st, const struct pollfd *p)
 /* Boots take seconds; the whole deadline is for the jobs. */
 static bool never_ready(const struct vm_state *st, double now)
 {
-	return !st->vm->shell && !st->vm->ready_s && now > st->start + READY_S;
+	return !st->vm->shell && !st->vm->gdb_fd && !st->vm->ready_s && now > st->start + READY_S;
 }
 
 /* Nothing on the port, though the agent would say that it lives. A log that goes on is no life. */
@@ -459,14 +477,93 @@ static bool silent(const struct vm_state *st, double now)
 	return st->vm->silence_s && st->vm->ready_s && now > st->heard + st->vm->silence_s;
 }
 
+/*
+ * The memory of a guest that crashed.
+ */
+
+static bool dump_fits(const struct vm *vm)
+{
+	_cleanup_free_ char *dir = xstrndup(vm->dump, path_base(vm->dump) - vm->dump);
+	int err = make_dirs(*dir ? dir : ".", 0755);
+	struct statvfs fs;
+
+	if (!err && statvfs(*dir ? dir : ".", &fs))
+		err = -errno;
+	if (err)
+		lab_warn("the memory of %s cannot be saved: %s: %s", vm->label, dir,
+			 strerror(-err));
+	else if ((long long)fs.f_bavail * (long long)fs.f_frsize < dump_bytes(vm))
+		lab_warn("the memory of %s is not saved: it takes %lld MiB, and in %s is less",
+			 vm->label, dump_bytes(vm) >> 20, *dir ? dir : ".");
+	else
+		return true;
+	return false;
+}
+
+static void dump_done(void *ctx, const char *text)
+{
+	struct vm_state *st = ctx;
+	struct vm *vm = st->vm;
+
+	/* not every architecture can tell where its pages are */
+	if (*text && !st->dump_plain) {
+		st->dump_plain = true;
+		qmp_dump(&st->qmp, st->dump_part, false, dump_done);
+		return;
+	}
+	st->dump = DUMP_DONE;
+	if (!*text && !rename(st->dump_part, vm->dump))
+		vm->dumped = true;
+	else
+		lab_warn("the memory of %s could not be saved: %s", vm->label,
+			 *text ? text : strerror(errno));
+}
+
+/* True while a guest that has crashed must not be ended yet. */
+static bool dump_runs(struct vm_state *st, double now)
+{
+	if (!st->vm->dump || st->dump == DUMP_DONE || st->qmp.fd < 0)
+		return false;
+	if (st->dump == DUMP_NOT) {
+		st->dump = DUMP_DONE;
+		if (!dump_fits(st->vm))
+			return false;
+		lab_stage("dump", "%s", st->vm->label);
+		st->dump = DUMP_ASKED;
+		st->dump_until = now + DUMP_S;
+		st->dump_part = xasprintf("%s.part", st->vm->dump);
+		qmp_dump(&st->qmp, st->dump_part, true, dump_done);
+	}
+	return st->dump == DUMP_ASKED && now < st->dump_until;
+}
+
+/* With -no-shutdown QEMU leaves its end to us. True while there is something to wait for. */
+static bool dump_end(struct vm_state *st, double now)
+{
+	bool reset = st->panic && now > st->panic_at + PANIC_RESET_S;
+
+	if (!st->vm->dump || st->kill != NOTHING || st->quit || (!st->qmp.reason && !reset))
+		return false;
+	if ((st->panic || !st->end_at) && dump_runs(st, now))
+		return true;
+	if (st->qmp.reason) {
+		st->quit = true;
+		qmp_quit(&st->qmp);
+	}
+	return false;
+}
+
 /* Ends it where its time is up or somebody wants it ended. True when it is time to kill. */
 static bool vm_overdue(struct vm_state *st)
 {
 	double now = now_s();
 	struct vm *vm = st->vm;
 
-	if (vm->end == VM_STOPPED || st->console.leave)
+	if (vm->end == VM_STOPPED || st->console.leave ||
+	    (vm->beside && (vm->beside->pid <= 0 || proc_ended(vm->beside))))
 		end_it(st, KILL_STOPPED);
+	if (dump_end(st, now))
+		return false;
 	if (st->panic_at && now > st->panic_at + PANIC_RESET_S)
 		end_it(st, KILL_PANIC);
 	if (st->end_at && now > st->end_at + POWER_OFF_S)
@@ -482,7 +579,8 @@ static bool vm_overdue(struct vm_state *st)
 		qmp_hmp(&st->qmp, registers_known, "info registers -a");
 	}
 	return st->kill == KILL_HANG &&
-	       (st->registers_known || st->qmp.fd < 0 || now > st->registers_until);
+	       (st->registers_known || st->qmp.fd < 0 || now > st->registers_until) &&
+	       !dump_runs(st, now);
 }
 
 static char *qemu_message(const struct vm_state *st)
@@ -553,6 +651,9 @@ static void vm_state_free(struct vm_state *st)
 	buf_free(&st->control.b);
 	buf_free(&st->err);
 	buf_free(&st->to_control);
+	if (st->dump_part && !st->vm->dumped)
+		unlink(st->dump_part);
+	free(st->dump_part);
 	free(st->panic);
 	free(st->where);
 	free(st->failure);
@@ -706,5 +807,6 @@ void vm_free(struct vm *vm)
 	free(vm->accel);
 	free(vm->command);
 	vm->why = vm->accel = vm->command = NULL;
+	vm->dumped = false;
 	vm->ready_s = vm->seconds = 0;
 }

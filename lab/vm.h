@@ -35,6 +35,11 @@ struct vm;
  * @code_log:	a file, or NULL: QEMU writes there each piece of a module's code before it runs for the first time
  * @share_fd, @share_mb: memory that the guest finds as the second region of a PCI device and we see as it writes
  *		it, also when it has died since: a file in memory, its size a power of two; 0: none
+ * @fixed:	the kernel lies where it always does
+ * @gdb_fd:	a socket that listens, or 0: the guest waits there for gdb before its first instruction, and has all the
+ *		time there is unless @timeout_s is set
+ * @beside:	a program that was started and uses the guest: when it ends, the guest is stopped; or NULL
+ * @dump:	a file, or NULL: gets the guest's memory when it crashes or hangs, whole or not at all
  * @on_end:	it has ended, and the results are there; may be NULL
  * @on_line:	a line of the results port
  * @on_log:	a line of the kernel log (it is collected in @log as well)
@@ -47,8 +52,11 @@ struct vm {
 	const char *label;
 	bool exact, trace, shell;
 	int cpus, memory_mb, timeout_s, silence_s;
-	const char *append, *code_log;
+	const char *append, *code_log, *dump;
 	int share_fd, share_mb;
+	bool fixed;
+	int gdb_fd;
+	struct proc *beside;
 	void (*on_end)(struct vm *vm);
 	void (*on_line)(struct vm *vm, const char *line);
 	void (*on_log)(struct vm *vm, const char *line);
@@ -58,6 +66,7 @@ struct vm {
 	/* results */
 	unsigned long trace_mark; /* exact_mark() of the program that was traced last, as it said */
 	enum vm_end end;
+	bool dumped;	/* @dump is there */
 	struct buf log;		/* the kernel log, whole, CRs removed */
 	char *why;		/* QEMU's message or reason, or NULL */
 	char *accel;		/* "kvm" or "tcg" */

@@ -48,6 +48,11 @@ void vm_machine_args(struct strv *argv, const struct arch *arch, const char *acc
 	strv_split(argv, "-nodefaults -no-user-config -display none -no-reboot", " ");
 }
 
+int vm_memory_mb(const struct vm *vm)
+{
+	return vm->memory_mb ?: 256;
+}
+
 static void add_words(struct buf *b, const char *words)
 {
 	if (!words || !*words)
@@ -72,8 +77,11 @@ static char *kernel_command_line(const struct vm *vm)
 		  "quiet panic=-1 oops=panic cryptomgr.notests initcall_blacklist=jent_mod_init");
 	add_words(&b, "printk.devkmsg=on rcupdate.rcu_expedited=1 init_on_alloc=0");
 	add_words(&b, arch->append);
+	/* where addresses of one boot are to hold for another, or for a list of names */
+	if (vm->exact || vm->fixed || vm->code_log || vm->dump || vm->gdb_fd)
+		add_words(&b, "nokaslr");
 	if (vm->exact) {
-		add_words(&b, "randomize_kstack_offset=off nokaslr");
+		add_words(&b, "randomize_kstack_offset=off");
 		add_words(&b, arch->append_exact);
 	}
 	add_words(&b, vm->append);
@@ -144,6 +152,19 @@ void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 			  vm->share_mb, shared);
 		strv_add(argv, "-device");
 		strv_add(argv, "ivshmem-plain,memdev=shared");
+	}
+	/* it stays when it has reset or powered off, until its memory is read and we end it */
+	if (vm->dump && ends)
+		strv_add(argv, "-no-shutdown");
+	if (vm->gdb_fd) {
+		strv_add(argv, "-S");
+		strv_add(argv, "-chardev");
+		if (ends)
+			strv_addf(argv, "socket,id=gdb,fd=%d,server=on,wait=off", vm->gdb_fd);
+		else
+			strv_add(argv, "socket,id=gdb,path=GDB,server=on,wait=off");
+		strv_add(argv, "-gdb");
+		strv_add(argv, "chardev:gdb");
 	}
 	if (vm->code_log) {
 		strv_add(argv, "-D");

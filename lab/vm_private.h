@@ -48,7 +48,7 @@ ssize_t tap_read(struct tap *tap, off_t until, char *chunk, size_t size);
  * struct qmp - a conversation with QEMU's monitor that never blocks
  * @fd:			ours, non-blocking; -1 when QEMU is gone
  * @major, @minor:	of the QEMU that greeted, 0 before
- * @reason:		of the SHUTDOWN event, or NULL
+ * @reason:		of the first SHUTDOWN event, or NULL
  * @waiting:		who waits for the answers, in the order of the commands (QEMU keeps it)
  */
 struct qmp {
@@ -67,6 +67,10 @@ void qmp_service(struct qmp *q, short revents);
 /* Sends a command of the human monitor; done() gets what it printed ("" mostly). */
 void qmp_hmp(struct qmp *q, void (*done)(void *ctx, const char *text), const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Stops the guest and writes its memory as ELF; done() gets "", or what went wrong. @paging: by its own addresses. */
+void qmp_dump(struct qmp *q, const char *path, bool paging,
+	      void (*done)(void *ctx, const char *text));
+void qmp_quit(struct qmp *q);
 void qmp_close(struct qmp *q);
 
 /**
@@ -101,6 +105,7 @@ void vm_machine_args(struct strv *argv, const struct arch *arch, const char *acc
 struct ends {
 	int initrd, log, results, control, qmp;
 };
+int vm_memory_mb(const struct vm *vm);
 /* QEMU's whole command line; without ends, the one to show. */
 void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends);
 /* What the KVM probe found earlier: 1 works, 0 does not, -1 not probed yet. */

@@ -50,6 +50,23 @@ void qmp_hmp(struct qmp *q, void (*done)(void *ctx, const char *text), const cha
 		    done);
 }
 
+void qmp_dump(struct qmp *q, const char *path, bool paging,
+	      void (*done)(void *ctx, const char *text))
+{
+	_cleanup_free_ char *protocol = xasprintf("file:%s", path);
+
+	qmp_command(q, json_pack("{s:s}", "execute", "stop"), NULL);
+	qmp_command(q,
+		    json_pack("{s:s,s:{s:b,s:s}}", "execute", "dump-guest-memory", "arguments",
+			      "paging", (int)paging, "protocol", protocol),
+		    done);
+}
+
+void qmp_quit(struct qmp *q)
+{
+	qmp_command(q, json_pack("{s:s}", "execute", "quit"), NULL);
+}
+
 static void qmp_answer(struct qmp *q, const char *text)
 {
 	void (*done)(void *ctx, const char *text);
@@ -74,9 +91,9 @@ static void qmp_line(void *ctx, char *line)
 		q->minor = json_integer_value(json_object_get(version, "minor"));
 	}
 	event = json_string_value(json_object_get(msg, "event"));
-	if (event && !strcmp(event, "SHUTDOWN")) {
+	/* the second one, where there is one, is of our own quit */
+	if (event && !strcmp(event, "SHUTDOWN") && !q->reason) {
 		reason = json_string_value(json_object_get(json_object_get(msg, "data"), "reason"));
-		free(q->reason);
 		q->reason = xstrdup(reason ?: "unknown");
 	}
 	ret = json_object_get(msg, "return");
