@@ -175,7 +175,7 @@ struct tools_ctx {
 };
 
 /* Programs that are linked for each room, with its ioctls: each of the sources NAME*.c. */
-static const char *const suites[] = { "conform", "stress", "fuzz" };
+static const char *const suites[] = { "conform", "faults", "fuzz", "stress" };
 
 static bool is_library_source(const char *name)
 {

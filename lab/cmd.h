@@ -11,6 +11,7 @@ int cmd_test(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_stress(int argc, char **argv);
+int cmd_faults(int argc, char **argv);
 int cmd_fuzz(int argc, char **argv);
 int cmd_shell(int argc, char **argv);
 int cmd_gdb(int argc, char **argv);

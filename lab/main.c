@@ -20,6 +20,8 @@ static const struct command {
 	{ "compare", "A B", "two modules, or one on two kernels, beside each other", cmd_compare },
 	{ "stress", "[DRIVER|DIR]...", "32 workers call everything at once, and are killed",
 	  cmd_stress },
+	{ "faults", "[DRIVER|DIR]...", "every call with each of its allocations failing in turn",
+	  cmd_faults },
 	{ "fuzz", "[DRIVER|DIR]...", "made-up calls, guided by the code that they reach", cmd_fuzz },
 	{ "safety", "[DRIVER|DIR]...", "the same mistakes in C and in Rust: what catches them",
 	  cmd_safety },
