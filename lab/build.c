@@ -384,8 +384,9 @@ static enum lab_exit add_layout(struct build_dir *bd, struct room_ctx *ctx, stru
 {
 	_cleanup_free_ char *source = xasprintf("%s/bin/uapi_types.c", bd->tmp);
 	_cleanup_free_ char *object = xasprintf("%s/bin/uapi_types.o", bd->tmp);
-	char *argv[] = { ctx->cc, "-std=gnu11", "-w",	"-g",	"-I.",
-			 "-c",	  "-o",		object, source, NULL };
+	char *argv[] = {
+		ctx->cc, "-std=gnu11", "-w", "-g", "-I.", "-c", "-o", object, source, NULL
+	};
 	size_t said = bd->messages.n, had;
 	struct buf c = {};
 	enum lab_exit ret;
