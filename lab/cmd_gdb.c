@@ -121,10 +121,11 @@ static enum lab_exit write_script(struct session *s, const struct kernel *k,
 		return lab_fail(LAB_CANNOT, "fetch it again: cdevlab kernel fetch --update",
 				"the kernel %s does not say where its functions are", k->name);
 	s->script = xasprintf("%s/start.gdb", s->dir);
-	buf_printf(&text,
-		   "set pagination off\nset confirm off\nset breakpoint pending on\nfile %s\n"
-		   "target remote %s\n",
-		   symbols, s->socket);
+	buf_printf(
+		&text,
+		"set pagination off\nset confirm off\nset filename-display basename\nset breakpoint pending on\nfile %s\n"
+		"target remote %s\n",
+		symbols, s->socket);
 	for (size_t i = 0; i < m->needs.n && !err; i++) {
 		const struct module *need = module_named(built, m->needs.v[i]);
 

@@ -205,7 +205,7 @@ void debug_script_core(struct buf *to, const struct kernel *k, const char *core)
 {
 	_cleanup_free_ char *symbols = debug_symbols_file(k, NULL, NULL);
 
-	buf_puts(to, "set pagination off\nset confirm off\n");
+	buf_puts(to, "set pagination off\nset confirm off\nset filename-display basename\n");
 	if (symbols) {
 		buf_puts(to, "file ");
 		put_quoted(to, symbols);

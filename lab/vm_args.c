@@ -50,7 +50,7 @@ void vm_machine_args(struct strv *argv, const struct arch *arch, const char *acc
 
 int vm_memory_mb(const struct vm *vm)
 {
-	return vm->memory_mb ?: 256;
+	return vm->memory_mb ?: vm->kernel->memory_mb ?: 256;
 }
 
 static void add_words(struct buf *b, const char *words)
@@ -111,7 +111,7 @@ void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 			vm->exact ? 1 :
 			vm->cpus  ?:
 				    2,
-			vm->memory_mb ?: vm->kernel->memory_mb ?: 256);
+			vm_memory_mb(vm));
 	strv_add(argv, "-kernel");
 	strv_add(argv, vm->kernel->image);
 	if (vm->initrd_fd >= 0) {
