@@ -483,8 +483,16 @@ static bool is_trap(const char *msg)
 	return p[-5] == ' ' && p[-6] == ':';
 }
 
+/* What the kernel says when it lacks memory, as it must under fault injection: no defect of anybody's. */
+static bool is_lack_of_memory(const char *msg)
+{
+	return strstr(msg, "kobject_add_internal failed for ") && strstr(msg, " (error: -12 ");
+}
+
 static bool find_kind(const char *msg, enum klog_kind *kind)
 {
+	if (is_lack_of_memory(msg))
+		return false;
 	if (is_warning(msg)) {
 		*kind = KLOG_WARNING;
 		return true;
