@@ -199,6 +199,7 @@ static enum lab_exit debug_get(const char *rest, bool update, struct kernel *k)
 		k->cc = xstrdup(k->rust_cc);
 		k->memory_mb = MEMORY_MB;
 		add_make_args(k->arch, &k->make_args);
+		strv_add(&k->make_args, "KCOV_INSTRUMENT=y");
 		snprintf(k->id, sizeof(k->id), "%s", hash);
 		hash_file(k->config, k->config_sha256);
 	}
