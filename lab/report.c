@@ -542,6 +542,32 @@ static void read_compare(struct report *r, struct store_run *run)
 	}
 }
 
+/* Each cell is a thing that it knows. */
+static void read_safety(struct report *r, size_t run)
+{
+	const json_t *matrix = json_object_get(r->store->runs[run].json, "safety");
+	size_t i, c;
+	json_t *row, *cell;
+
+	if (report_read_safety(r, run))
+		r->store->runs[run].used = true;
+	json_array_foreach(json_object_get(matrix, "rows"), i, row) {
+		_cleanup_free_ char *bug =
+			xasprintf("%s %s %s %s", store_text(row, "room") ?: "",
+				  store_text(row, "number") ?: "", store_text(row, "slug") ?: "",
+				  store_text(row, "language") ?: "");
+
+		json_array_foreach(json_object_get(row, "cells"), c, cell) {
+			const json_t *column =
+				json_array_get(json_object_get(matrix, "columns"), c);
+			const struct report_where at = {};
+
+			first_of(r, store_text(cell, "state") ?: "", &at, bug,
+				 store_text(column, "name"));
+		}
+	}
+}
+
 void report_init(struct report *r, struct store *s)
 {
 	*r = (struct report){ .store = s, .seen = json_object() };
@@ -554,6 +580,10 @@ void report_init(struct report *r, struct store *s)
 			continue;
 		if (run->kind == STORE_COMPARE) {
 			read_compare(r, run);
+			continue;
+		}
+		if (run->kind == STORE_SAFETY) {
+			read_safety(r, i);
 			continue;
 		}
 		read_inputs(r, run);
@@ -578,6 +608,7 @@ void report_free(struct report *r)
 	free(r->tables);
 	free(r->pairs);
 	json_decref(r->seen);
+	json_decref(r->bugs);
 	*r = (struct report){};
 }
 
@@ -597,7 +628,9 @@ char *report_covers(json_t *record)
 		strv_add(&keys, key);
 	}
 	strv_sort(&keys);
-	hash_puts(h, s.runs[0].kind == STORE_COMPARE ? "compare" : "run");
+	hash_puts(h, s.runs[0].kind == STORE_COMPARE ? "compare" :
+		     s.runs[0].kind == STORE_SAFETY  ? "safety" :
+						       "run");
 	for (size_t i = 0; i < keys.n; i++)
 		hash_puts(h, keys.v[i]);
 	hash_end(h, hex);

@@ -93,6 +93,7 @@ struct report {
 	size_t n_tables;
 	struct report_pair *pairs;
 	size_t n_pairs;
+	json_t *bugs; /* seeded ones: of each the newest cells; or NULL */
 	json_t *seen; /* keys */
 };
 
@@ -122,6 +123,9 @@ void report_csv(const struct report *r, enum report_csv which, struct buf *out);
  */
 enum lab_exit report_write(struct store *s, const char *dir);
 
+/* Takes the cells of a record about seeded bugs that no newer one had; whether there was one. */
+bool report_read_safety(struct report *r, size_t run);
+
 /* Sections of the page (report_*.c). */
 void report_link(struct buf *b, struct store_run *run, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -132,6 +136,7 @@ void report_html_pairs(const struct report *r, struct buf *b);
 void report_html_objects(const struct report *r, struct buf *b);
 void report_html_code(const struct report *r, struct buf *b);
 void report_html_thesis(const struct report *r, struct buf *b);
+void report_html_safety(const struct report *r, struct buf *b);
 void report_html_records(const struct report *r, struct buf *b);
 
 #endif

@@ -45,8 +45,8 @@ static char *result_path(const struct safety *s, const struct subject *x, size_t
 	*why = safety_probes[probe].version(s, h);
 	hash_puts(h, x->hash);
 	hash_puts(h, path_base(x->room));
-	/* a control's module is all that differs from another control of the room */
-	hash_puts(h, x->module ?: "");
+	/* all that a control differs in from another of the room */
+	hash_puts(h, safety_probes[probe].module && x->module ? x->module : "");
 	hash_end(h, hex);
 	if (*why || !lab_cache_dir())
 		return NULL;
@@ -75,11 +75,11 @@ static void recall(const struct safety *s, struct subject *x, size_t probe)
 	struct said *out = &x->said[probe];
 	json_t *o;
 
-	if (why) {
+	if (why && !out->known) {
 		free(out->unmeasured);
 		out->unmeasured = xstrdup(why);
 	}
-	o = path ? json_load_file(path, 0, NULL) : NULL;
+	o = path && !out->known ? json_load_file(path, 0, NULL) : NULL;
 	if (o)
 		said_read(o, out);
 	json_decref(o);
@@ -269,9 +269,14 @@ static enum lab_exit find_module(struct safety *s, struct subject *x, const stru
 	struct buf said = {};
 	enum lab_exit ret;
 
-	if (x->bug->language == SAFETY_RUST && !s->stock.rust)
+	recall(s, x, PROBE_BUILD);
+	if (x->said[PROBE_BUILD].no_build || (x->bug->language == SAFETY_RUST && !s->stock.rust))
 		return LAB_OK;
 	ret = safety_build(x, &s->stock, &said, &b);
+	if (!x->said[PROBE_BUILD].known && (!ret || ret == LAB_FAILED)) {
+		safety_read_build(x, said.s ?: "", ret, &x->said[PROBE_BUILD]);
+		safety_keep(s, x, PROBE_BUILD);
+	}
 	if (!ret) {
 		x->module = module_of(x, &b, without);
 		if (!x->module)
@@ -432,6 +437,10 @@ static enum lab_exit run_probe(struct safety *s, size_t probe)
 	for (size_t i = 0; i < n && !p->run_all && !ret; i++) {
 		struct said *out = &list[i]->said[probe];
 
+		/* another of the room without a bug may have brought it */
+		recall(s, list[i], probe);
+		if (out->known)
+			continue;
 		lab_stage(p->name, "%zu of %zu: %s %s", i + 1, n, path_base(list[i]->room),
 			  list[i]->bug ? list[i]->bug->slug : "without a bug");
 		ret = p->run(s, list[i], out);

@@ -172,6 +172,8 @@ enum lab_exit probe_fuzz(struct safety *s, struct subject *x, struct said *out);
 /* Builds a subject; *said gets what the compilers say. */
 enum lab_exit safety_build(const struct subject *x, const struct kernel *k, struct buf *said,
 			   struct built *b);
+/* What compilers said, as complaints; @failed: it does not compile. */
+void safety_read_build(const struct subject *x, const char *text, bool failed, struct said *out);
 /* Keeps what a probe brought, for the next time. */
 void safety_keep(const struct safety *s, const struct subject *x, size_t probe);
 

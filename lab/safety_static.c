@@ -95,22 +95,27 @@ static void read_compiler(const char *text, const struct subject *x, struct said
 	strv_free(&lines);
 }
 
-enum lab_exit probe_build(struct safety *s, struct subject *x, struct said *out)
+void safety_read_build(const struct subject *x, const char *text, bool failed, struct said *out)
 {
 	_cleanup_free_ char *error = NULL;
+
+	read_compiler(text, x, out, &error);
+	if (failed)
+		out->no_build = xstrdup(error ?: "the build fails and gives no reason");
+	out->known = true;
+}
+
+enum lab_exit probe_build(struct safety *s, struct subject *x, struct said *out)
+{
 	struct built b = {};
 	struct buf said = {};
 	enum lab_exit ret = safety_build(x, &s->stock, &said, &b);
 
-	read_compiler(said.s ?: "", x, out, &error);
-	if (ret == LAB_FAILED) {
-		out->no_build = xstrdup(error ?: "the build fails and gives no reason");
-		ret = LAB_OK;
-	}
-	out->known = !ret;
+	if (!ret || ret == LAB_FAILED)
+		safety_read_build(x, said.s ?: "", ret, out);
 	built_free(&b);
 	buf_free(&said);
-	return ret;
+	return ret == LAB_FAILED ? LAB_OK : ret;
 }
 
 /* --- checkers that Kbuild calls with the compiler's own arguments --- */
