@@ -20,18 +20,17 @@
 #include "faults.h"
 #include "guest.h"
 #include "protocol.h"
-#include "usage.h"
 
 #define POINTS_MAX   3000 /* more faults on the way of one call are not met */
 #define CALL_TIMEOUT 900
 #define FAILURES_MAX 8 /* of one call: the others will be of the same kind */
 #define EINTR_MAX    5
-#define LEAK_ROUNDS  12	  /* in each part, of each call, where only the caches can tell */
 #define AGE_MS	     5500 /* kmemleak looks at what is older than 5 s */
 #define LEAKS_SHOWN  5
 #define KMEMLEAK     "/sys/kernel/debug/kmemleak"
 
 struct faults_shared *shared;
+static int most = POINTS_MAX, stride = 1; /* of the faults of a call, of those of a load */
 
 /* ---- A sweep ---- */
 
@@ -172,6 +171,7 @@ static bool judge_success(struct sweep *s, int fault, const struct outcome *o)
 			 item_text(&result), why);
 		return false;
 	}
+	state_is(&after, why);
 	return true;
 }
 
@@ -206,6 +206,7 @@ static bool judge_error(struct sweep *s, int fault, const struct outcome *o)
 			 was_again ? "after the same call without the fault" : "before", why);
 		return false;
 	}
+	state_is(&now, why);
 	return true;
 }
 
@@ -264,7 +265,7 @@ static void sweep_call(struct sweep *s)
 	int fault;
 
 	sweep_learn(s);
-	for (fault = 1; fault <= POINTS_MAX; fault++) {
+	for (fault = 1; fault <= most; fault++) {
 		state_restore();
 		o = sweep_try(s, fault);
 		if (o->end == TRY_DONE && !o->fault) {
@@ -274,8 +275,8 @@ static void sweep_call(struct sweep *s)
 		s->points++;
 		s->survived += judge(s, fault, o);
 	}
-	if (fault > POINTS_MAX)
-		test_note("only the first %d faults were met", POINTS_MAX);
+	if (fault > most)
+		test_note("only the first %d faults were met", most);
 	if (s->points)
 		sweep_all_fail(s);
 	state_restore();
@@ -363,7 +364,7 @@ static void sweep_load(struct sweep *s)
 	int fault, ret;
 
 	load_learn(s);
-	for (fault = 1; fault <= POINTS_MAX && s->failures <= FAILURES_MAX; fault++) {
+	for (fault = 1; fault <= most * stride && s->failures <= FAILURES_MAX; fault += stride) {
 		ret = module_present() ? module_unload(test_module()) : 0;
 		if (ret) {
 			complain(s, fault, "unloading before it: %s", errno_name(-ret));
@@ -375,8 +376,10 @@ static void sweep_load(struct sweep *s)
 		s->points++;
 		s->survived += judge_load(s, fault, o);
 	}
-	if (fault > POINTS_MAX)
-		test_note("only the first %d faults were met", POINTS_MAX);
+	if (fault > most * stride)
+		test_note("only the first %d faults were met", most * stride);
+	if (stride > 1)
+		test_note("of %d faults one was met", stride);
 	state_restore();
 	sweep_end(s);
 }
@@ -414,7 +417,7 @@ static void sweep_unload(struct sweep *s)
 	ret = module_unload(test_module());
 	if (ret)
 		SKIP("%s cannot be unloaded: %s", test_module(), errno_name(-ret));
-	for (fault = 1; fault <= POINTS_MAX; fault++) {
+	for (fault = 1; fault <= most; fault++) {
 		state_restore();
 		o = sweep_try(s, fault);
 		if (o->end == TRY_DONE && !o->fault)
@@ -568,6 +571,25 @@ static void test_none(void)
 
 static struct test_case none_case = { .name = "faults", .run = test_none };
 
+/* Takes the options that only this program has; the rest is the harness'. */
+static int own_options(int argc, char **argv)
+{
+	int i, n = 1;
+
+	for (i = 1; i < argc; i++) {
+		if (i + 1 < argc && !strcmp(argv[i], "--params"))
+			snprintf(conf.params, sizeof(conf.params), "%s", argv[++i]);
+		else if (i + 1 < argc && !strcmp(argv[i], "--most"))
+			most = atoi(argv[++i]);
+		else if (i + 1 < argc && !strcmp(argv[i], "--stride"))
+			stride = atoi(argv[++i]);
+		else
+			argv[n++] = argv[i];
+	}
+	argv[n] = NULL;
+	return n;
+}
+
 /* With one call alone, its leaks are asked for, too; those of all are of all. */
 static void filter_leaks(int argc, char **argv)
 {
@@ -613,6 +635,11 @@ int main(int argc, char **argv)
 		return TEST_FAIL;
 	}
 	conf_find(NULL);
+	argc = own_options(argc, argv);
+	if (most < 1 || stride < 1) {
+		fprintf(stderr, "--most and --stride take a number from 1 on\n");
+		return 2;
+	}
 	if (!faults_open(why)) {
 		none_case.data = why;
 		test_register(&none_case);

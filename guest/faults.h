@@ -60,6 +60,10 @@ bool print_same(const struct print *a, const struct print *b, const struct varie
 		char why[200]);
 void print_vary(struct varies *v, const struct print *a, const struct print *b);
 bool state_is_fresh(char why[200]);
+/* The same of what was taken just now. */
+bool state_is(const struct print *now, char why[200]);
+/* Something was done with the device. */
+void state_touched(void);
 /* As loaded: loads the module again if it is not. A case that cannot have it ends. */
 void state_restore(void);
 /* Whether two answers to the same question agree but for what varies. */
@@ -150,9 +154,6 @@ struct faults_shared {
 	bool looks[256]; /* of each known ioctl: it only looks */
 	bool waits;	 /* something waits although it should not: ticks */
 	unsigned int calls, points, survived;
-	/* Tags of tries, "f12.3": call number 12, so that a leak is told with the call's name. */
-	unsigned int n_names;
-	char names[256][64];
 };
 extern struct faults_shared *shared;
 

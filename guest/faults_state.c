@@ -188,12 +188,25 @@ bool print_same(const struct print *a, const struct print *b, const struct varie
 	return false;
 }
 
+/* Nothing was done since it was seen to be as loaded. */
+static bool known_fresh;
+
+bool state_is(const struct print *now, char why[200])
+{
+	return known_fresh = print_same(&shared->fresh, now, shared->varies, why);
+}
+
 bool state_is_fresh(char why[200])
 {
 	static struct print now;
 
 	state_take(&now);
-	return print_same(&shared->fresh, &now, shared->varies, why);
+	return state_is(&now, why);
+}
+
+void state_touched(void)
+{
+	known_fresh = false;
 }
 
 static int reload(void)
@@ -282,7 +295,7 @@ void state_restore(void)
 	char why[200] = "not loaded";
 	int ret;
 
-	if (module_loaded(module) && state_is_fresh(why))
+	if (known_fresh || (module_loaded(module) && state_is_fresh(why)))
 		return;
 	ret = reload();
 	if (ret) {

@@ -234,6 +234,7 @@ const struct outcome *try_call(const struct call *c, int fault, const char *tag)
 	pid_t pid;
 
 	memset(outcome, 0, sizeof(*outcome));
+	state_touched();
 	pid = SAFE(fork());
 	if (!pid)
 		try_process(c, fault, tag);
