@@ -42,7 +42,8 @@ static struct {
 	long long since;
 } workers[FUZZ_WORKERS];
 static unsigned int deaths, exported;
-static bool stuck;
+static bool stuck, reported;
+static int log_fd = -1;
 
 static void sleep_ms(unsigned int ms)
 {
@@ -148,6 +149,42 @@ static void tell(long long ms)
 	sh->corpus = corpus_size();
 }
 
+/* ---- The kernel log ---- */
+
+/*
+ * Most reports end the guest (panic_on_warn), but not those of lockdep and of sleeping in atomic context: then the
+ * search ends here, while the host still sees the programs that did it.
+ */
+static void log_open(void)
+{
+	log_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (log_fd >= 0)
+		lseek(log_fd, 0, SEEK_END);
+}
+
+static void log_look(void)
+{
+	static const char *const reports[] = { "BUG: ", "WARNING: ", "INFO: possible ",
+					       "UBSAN: ", "ODEBUG: " };
+	char record[2048], *text;
+	unsigned int i;
+	ssize_t n;
+
+	while (log_fd >= 0 && ((n = read(log_fd, record, sizeof(record) - 1)) > 0 ||
+			       (n < 0 && (errno == EPIPE || errno == EINVAL)))) {
+		if (n < 0)
+			continue; /* overrun, or too long for us: neither is one of them */
+		record[n] = '\0';
+		text = strchr(record, ';');
+		for (i = 0; text && !reported && i < sizeof(reports) / sizeof(reports[0]); i++) {
+			reported = !strncmp(text + 1, reports[i], strlen(reports[i]));
+			if (reported)
+				test_fail(__FILE__, __LINE__, "the kernel log: %.*s",
+					  (int)strcspn(text + 1, "\n"), text + 1);
+		}
+	}
+}
+
 /* ---- Workers ---- */
 
 static void worker_start(unsigned int i)
@@ -241,7 +278,7 @@ static void stop_all(void)
 	unsigned int i;
 
 	atomic_store(&fuzz.state->stop, true);
-	while (!stuck && somebody_works() && now_ms() < end) {
+	while (!stuck && !reported && somebody_works() && now_ms() < end) {
 		sleep_ms(ROUND_MS);
 		for (i = 0; i < FUZZ_WORKERS; i++)
 			tick(i, now_ms());
@@ -292,11 +329,13 @@ static void test_search(void)
 	for (i = 0; i < conf.n_nodes && i < FUZZ_NODES; i++)
 		snprintf(fuzz.shared->nodes[i], FUZZ_PATH, "%s", conf.nodes[i]);
 	fuzz.shared->n_nodes = i;
+	log_open();
 	for (i = 0; i < (once ? 1 : FUZZ_WORKERS); i++)
 		worker_start(i);
-	while (now < end && !stuck && somebody_works()) {
+	while (now < end && !stuck && !reported && somebody_works()) {
 		sleep_ms(ROUND_MS);
 		now = now_ms();
+		log_look();
 		reap();
 		for (i = 0; i < FUZZ_WORKERS; i++)
 			tick(i, now);

@@ -184,6 +184,47 @@ static void history_of(const struct fuzz_shared *sh, size_t worker, struct fuzz_
 	}
 }
 
+static bool has_threads(const struct fuzz_prog *p)
+{
+	for (uint32_t i = 0; i < p->n; i++)
+		if (p->calls[i].thread)
+			return true;
+	return false;
+}
+
+/* In one thread, where that does it as well, it does it every time. */
+static void add_in_one_thread(const struct fuzz_list *from, struct fuzz_list *out)
+{
+	struct fuzz_prog p;
+
+	if (!from->n || !has_threads(&from->p[0]))
+		return;
+	p = from->p[0];
+	for (uint32_t i = 0; i < p.n; i++)
+		p.calls[i].thread = 0;
+	fuzz_list_add(out, &p);
+}
+
+/* The last programs of both workers, then those before them. */
+static void suspects(const struct fuzz_shared *sh, struct fuzz_list *out, struct fuzz_list *last)
+{
+	struct fuzz_list of[FUZZ_WORKERS] = {};
+
+	for (size_t w = 0; w < FUZZ_WORKERS; w++) {
+		history_of(sh, w, &of[w]);
+		add_in_one_thread(&of[w], out);
+	}
+	for (size_t w = 0; w < FUZZ_WORKERS; w++)
+		if (of[w].n)
+			fuzz_list_add(last, &of[w].p[0]);
+	for (size_t i = 0; i < FUZZ_HISTORY; i++)
+		for (size_t w = 0; w < FUZZ_WORKERS; w++)
+			if (i < of[w].n)
+				fuzz_list_add(out, &of[w].p[i]);
+	for (size_t w = 0; w < FUZZ_WORKERS; w++)
+		fuzz_list_free(&of[w]);
+}
+
 /**
  * try_list() - runs programs in a fresh guest until one crashes
  * @together:	two workers at once, for some time, not one after the other
@@ -220,14 +261,6 @@ static enum lab_exit try_list(struct target *t, const struct fuzz_list *list, co
 	return ret;
 }
 
-static bool has_threads(const struct fuzz_prog *p)
-{
-	for (uint32_t i = 0; i < p->n; i++)
-		if (p->calls[i].thread)
-			return true;
-	return false;
-}
-
 /* Replaces *p by the first of what @make proposes that crashes. */
 static enum lab_exit smaller(struct target *t, struct fuzz_prog *p, const char *signature,
 			     void (*make)(const struct fuzz_prog *p, struct fuzz_list *out))
@@ -254,31 +287,14 @@ struct small {
 
 static enum lab_exit make_small(struct target *t, const struct guest *g, struct small *s)
 {
-	struct fuzz_list list = {}, rest = {};
-	enum lab_exit ret;
+	struct fuzz_list list = {}, last = {};
+	enum lab_exit ret = LAB_OK;
 	long found;
 
-	history_of(g->shared, 0, &list);
-	history_of(g->shared, 1, &rest);
-	if (rest.n) {
-		/* those that ran last stand in front */
-		size_t at = list.n ? 1 : 0;
-
-		for (size_t i = 0; i < rest.n; i++)
-			fuzz_list_add(&list, &rest.p[i]);
-		if (at) {
-			struct fuzz_prog swap = list.p[at];
-
-			list.p[at] = rest.p[0];
-			list.p[list.n - rest.n] = swap;
-		}
-	}
-	if (!list.n) {
-		fuzz_list_free(&rest);
+	suspects(g->shared, &list, &last);
+	if (!list.n)
 		return LAB_OK;
-	}
 	lab_stage("fuzz", "%s: making a crash small", t->module->name);
-	s->p = list.p[0];
 	ret = try_list(t, &list, g->signature, REPEAT, false, &found);
 	if (!ret && found >= 0) {
 		s->alone = true;
@@ -286,14 +302,14 @@ static enum lab_exit make_small(struct target *t, const struct guest *g, struct 
 		ret = smaller(t, &s->p, g->signature, fuzz_parts);
 		if (!ret)
 			ret = smaller(t, &s->p, g->signature, fuzz_plain);
-	} else if (!ret && list.n > 1) {
-		s->other = list.p[1];
-		list.n = 2;
-		ret = try_list(t, &list, g->signature, 1, true, &found);
+	} else if (!ret && last.n > 1) {
+		s->p = last.p[0];
+		s->other = last.p[1];
+		ret = try_list(t, &last, g->signature, 1, true, &found);
 		s->both = !ret && found >= 0;
 	}
 	fuzz_list_free(&list);
-	fuzz_list_free(&rest);
+	fuzz_list_free(&last);
 	return ret;
 }
 

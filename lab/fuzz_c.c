@@ -285,6 +285,7 @@ static void add_main(struct buf *c, const struct fuzz_prog *p, const struct fuzz
 void fuzz_c(struct buf *c, const char *what, const struct fuzz_prog *p,
 	    const struct fuzz_prog *together, char (*nodes)[FUZZ_PATH], size_t n_nodes)
 {
+	_cleanup_free_ char *text = str_replace(what, "*/", "* /");
 	static const char *const headers[] = {
 		"fcntl.h",    "poll.h",	   "pthread.h",	  "setjmp.h",	"signal.h",
 		"stdlib.h",   "string.h",  "sys/ioctl.h", "sys/mman.h", "sys/stat.h",
@@ -296,7 +297,7 @@ void fuzz_c(struct buf *c, const char *what, const struct fuzz_prog *p,
 		"/*\n * %s\n *\n * cc -pthread -o crash THIS.c; run it with the module loaded, where the "
 		"kernel may crash.\n * Addresses are fixed, so that it does the same everywhere.\n */\n"
 		"#define _GNU_SOURCE\n",
-		what);
+		text);
 	for (size_t i = 0; i < ARRAY_SIZE(headers); i++)
 		buf_printf(c, "#include <%s>\n", headers[i]);
 	buf_puts(c, "\n");
