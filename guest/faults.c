@@ -30,7 +30,7 @@
 #define KMEMLEAK     "/sys/kernel/debug/kmemleak"
 
 struct faults_shared *shared;
-static int most = POINTS_MAX, stride = 1; /* of the faults of a call, of those of a load */
+static bool only_init; /* of a load, only the faults of the module's own function */
 
 /* ---- A sweep ---- */
 
@@ -265,7 +265,7 @@ static void sweep_call(struct sweep *s)
 	int fault;
 
 	sweep_learn(s);
-	for (fault = 1; fault <= most; fault++) {
+	for (fault = 1; fault <= POINTS_MAX; fault++) {
 		state_restore();
 		o = sweep_try(s, fault);
 		if (o->end == TRY_DONE && !o->fault) {
@@ -275,8 +275,8 @@ static void sweep_call(struct sweep *s)
 		s->points++;
 		s->survived += judge(s, fault, o);
 	}
-	if (fault > most)
-		test_note("only the first %d faults were met", most);
+	if (fault > POINTS_MAX)
+		test_note("only the first %d faults were met", POINTS_MAX);
 	if (s->points)
 		sweep_all_fail(s);
 	state_restore();
@@ -358,13 +358,38 @@ static void load_learn(struct sweep *s)
 	print_vary(s->after_varies, &s->after, &now);
 }
 
+static bool fault_in_init(struct sweep *s, int fault)
+{
+	if (module_present())
+		module_unload(test_module());
+	return fault_is_under(s->call, fault, "do_init_module");
+}
+
+/* The loader comes first, and most faults are its own. */
+static int first_of_init(struct sweep *s)
+{
+	int low = 0, high = 1, middle;
+
+	while (high < POINTS_MAX && !fault_in_init(s, high))
+		high *= 2;
+	for (low = high / 2; low + 1 < high;) {
+		middle = (low + high) / 2;
+		if (fault_in_init(s, middle))
+			high = middle;
+		else
+			low = middle;
+	}
+	return high;
+}
+
 static void sweep_load(struct sweep *s)
 {
 	const struct outcome *o;
 	int fault, ret;
 
 	load_learn(s);
-	for (fault = 1; fault <= most * stride && s->failures <= FAILURES_MAX; fault += stride) {
+	fault = only_init ? first_of_init(s) : 1;
+	for (; fault <= POINTS_MAX && s->failures <= FAILURES_MAX; fault++) {
 		ret = module_present() ? module_unload(test_module()) : 0;
 		if (ret) {
 			complain(s, fault, "unloading before it: %s", errno_name(-ret));
@@ -376,10 +401,8 @@ static void sweep_load(struct sweep *s)
 		s->points++;
 		s->survived += judge_load(s, fault, o);
 	}
-	if (fault > most * stride)
-		test_note("only the first %d faults were met", most * stride);
-	if (stride > 1)
-		test_note("of %d faults one was met", stride);
+	if (fault > POINTS_MAX)
+		test_note("only the first %d faults were met", POINTS_MAX);
 	state_restore();
 	sweep_end(s);
 }
@@ -417,7 +440,7 @@ static void sweep_unload(struct sweep *s)
 	ret = module_unload(test_module());
 	if (ret)
 		SKIP("%s cannot be unloaded: %s", test_module(), errno_name(-ret));
-	for (fault = 1; fault <= most; fault++) {
+	for (fault = 1; fault <= POINTS_MAX; fault++) {
 		state_restore();
 		o = sweep_try(s, fault);
 		if (o->end == TRY_DONE && !o->fault)
@@ -579,10 +602,8 @@ static int own_options(int argc, char **argv)
 	for (i = 1; i < argc; i++) {
 		if (i + 1 < argc && !strcmp(argv[i], "--params"))
 			snprintf(conf.params, sizeof(conf.params), "%s", argv[++i]);
-		else if (i + 1 < argc && !strcmp(argv[i], "--most"))
-			most = atoi(argv[++i]);
-		else if (i + 1 < argc && !strcmp(argv[i], "--stride"))
-			stride = atoi(argv[++i]);
+		else if (!strcmp(argv[i], "--init"))
+			only_init = true;
 		else
 			argv[n++] = argv[i];
 	}
@@ -636,10 +657,6 @@ int main(int argc, char **argv)
 	}
 	conf_find(NULL);
 	argc = own_options(argc, argv);
-	if (most < 1 || stride < 1) {
-		fprintf(stderr, "--most and --stride take a number from 1 on\n");
-		return 2;
-	}
 	if (!faults_open(why)) {
 		none_case.data = why;
 		test_register(&none_case);

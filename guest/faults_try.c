@@ -28,11 +28,11 @@
 #include "faults.h"
 #include "guest.h"
 
-#define DEBUGFS	  "/sys/kernel/debug/"
-#define TRY_MS	  30000 /* for calls that hang: a host may be busy */
-#define TICK_MS	  2000	/* a call that waits is interrupted after that */
-#define TICKS_MS  100	/* and where one is known to wait */
-#define FRAMES_IN 12
+#define DEBUGFS	    "/sys/kernel/debug/"
+#define TRY_MS	    30000 /* for calls that hang: a host may be busy */
+#define TICK_MS	    2000  /* a call that waits is interrupted after that */
+#define TICKS_MS    100	  /* and where one is known to wait */
+#define FRAMES_NEAR 4
 
 /* Stages of a try. */
 enum {
@@ -291,39 +291,67 @@ static char *frame_of(char *record)
 	return frame_tells(text) ? text : NULL;
 }
 
-void fault_where(const struct call *c, int fault, char where[200])
+/* Makes the call with that fault, and leaves what the kernel says of it to be read. -1: it cannot be. */
+static int fault_traced(const struct call *c, int fault)
 {
 	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	char record[2048], first[100] = "", last[100] = "", *frame;
-	unsigned int frames = 0;
-	bool in_module = false;
-	ssize_t n;
 
-	where[0] = '\0';
 	if (kmsg < 0)
-		return;
+		return -1;
 	lseek(kmsg, 0, SEEK_END);
 	injectors_set("verbose", "2");
 	try_call(c, fault, "where");
 	injectors_set("verbose", "0");
-	/* The allocation, and the first function of a module above it. */
-	while (!in_module && frames < 40) {
-		n = read(kmsg, record, sizeof(record) - 1);
+	return kmsg;
+}
+
+/* The next frame, in @record; NULL at the end. */
+static char *frame_next(int kmsg, char record[2048])
+{
+	char *frame = NULL;
+	ssize_t n;
+
+	while (!frame) {
+		n = read(kmsg, record, 2047);
 		if (n < 0 && errno == EPIPE)
 			continue;
 		if (n <= 0)
-			break;
+			return NULL;
 		record[n] = '\0';
 		frame = frame_of(record);
-		if (!frame)
-			continue;
+	}
+	return frame;
+}
+
+/* The allocation, and the first function of a module above it, or else some function near. */
+void fault_where(const struct call *c, int fault, char where[200])
+{
+	char record[2048], first[100] = "", last[100] = "", *frame;
+	int kmsg = fault_traced(c, fault);
+	unsigned int frames = 0;
+	bool in_module = false;
+
+	where[0] = '\0';
+	while (kmsg >= 0 && !in_module && (frame = frame_next(kmsg, record))) {
 		if (!frames++)
 			snprintf(first, sizeof(first), "%.99s", frame);
 		in_module = strchr(frame, '[') != NULL;
-		if (in_module || frames <= 4)
+		if (in_module || frames <= FRAMES_NEAR)
 			snprintf(last, sizeof(last), "%.99s", frame);
 	}
 	close(kmsg);
 	if (frames)
 		snprintf(where, 200, "%.*s in %.99s", (int)strcspn(first, "+"), first, last);
+}
+
+bool fault_is_under(const struct call *c, int fault, const char *function)
+{
+	int kmsg = fault_traced(c, fault);
+	bool under = !outcome->fault;
+	char record[2048], *frame;
+
+	while (kmsg >= 0 && !under && (frame = frame_next(kmsg, record)))
+		under = !strncmp(frame, function, strlen(function));
+	close(kmsg);
+	return under;
 }

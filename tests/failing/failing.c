@@ -42,25 +42,33 @@ static bool is_bug(const char *name)
 	return !strcmp(bug, name);
 }
 
-/* bug=leak: the file stays behind. bug=users: what was taken for it, too. */
+/* bug=leak: the file stays behind. bug=users: what was taken for it. */
 static int failing_open(struct inode *inode, struct file *file)
 {
 	struct failing_file *ff = kzalloc(sizeof(*ff), GFP_KERNEL);
+	int ret = -ENOMEM;
 
 	if (!ff)
-		return -ENOMEM;
+		return ret;
 	if (is_bug("users"))
 		__module_get(THIS_MODULE);
-	mutex_lock(&failing_lock);
+	if (mutex_lock_interruptible(&failing_lock)) {
+		ret = -ERESTARTSYS;
+		goto out_free;
+	}
 	ff->text = kmemdup(failing->text, FAILING_ROOM, GFP_KERNEL);
 	mutex_unlock(&failing_lock);
 	if (!ff->text) {
-		if (!is_bug("leak"))
-			kfree(ff);
-		return -ENOMEM;
+		if (is_bug("leak"))
+			return -ENOMEM;
+		goto out_free;
 	}
 	file->private_data = ff;
 	return 0;
+
+out_free:
+	kfree(ff);
+	return ret;
 }
 
 static int failing_release(struct inode *inode, struct file *file)
@@ -93,7 +101,10 @@ static ssize_t failing_write(struct file *file, const char __user *buf, size_t l
 		return len;
 	if (IS_ERR(text))
 		return is_bug("errno") ? -EIO : PTR_ERR(text);
-	mutex_lock(&failing_lock);
+	if (mutex_lock_interruptible(&failing_lock)) {
+		kfree(text);
+		return -ERESTARTSYS;
+	}
 	old = failing->text;
 	failing->text = text;
 	mutex_unlock(&failing_lock);
@@ -130,7 +141,8 @@ static long failing_ticket(char __user *to)
 {
 	long ret = 0;
 
-	mutex_lock(&failing_lock);
+	if (mutex_lock_interruptible(&failing_lock))
+		return -ERESTARTSYS;
 	if (copy_to_user(to, &failing->ticket, sizeof(failing->ticket)))
 		ret = -EFAULT;
 	if (!ret || is_bug("lost"))
