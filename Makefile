@@ -59,8 +59,9 @@ format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
 # Rooms without what was built in them.
-DATA	= $(filter-out %.o %.ko %.mod %.mod.c %/Module.symvers %/modules.order %ctl, \
-	$(wildcard guest/*.[ch] arch/*.ini kernels/*.config drivers/*/* templates/*/* docs/*.json))
+DATA	= $(filter-out %.o %.ko %.mod %.mod.c %/Module.symvers %/modules.order %ctl %/bugs, \
+	$(wildcard guest/*.[ch] arch/*.ini kernels/*.config checks/*.cocci drivers/*/* drivers/*/bugs/* \
+	templates/*/* docs/*.json))
 
 install: $(O)/cdevlab
 	install -D -m 755 $(O)/cdevlab $(DESTDIR)$(PREFIX)/bin/cdevlab

@@ -54,9 +54,9 @@ char *safety_text_read(const char *text, struct safety_bug *b)
 		char **to;
 		bool needed;
 	} keys[] = {
-		{ "Bug: ", &b->bug, true },	     { "Class: ", &b->class, true },
-		{ "Trigger: ", &b->trigger, true },  { "Expect: ", &b->expect, true },
-		{ "Compile: ", &b->compile, false }, { "Module: ", &b->module, false },
+		{ "Bug:", &b->bug, true },	    { "Class:", &b->class, true },
+		{ "Trigger:", &b->trigger, true },  { "Expect:", &b->expect, true },
+		{ "Compile:", &b->compile, false }, { "Module:", &b->module, false },
 	};
 	char **last = NULL;
 
