@@ -29,34 +29,9 @@
 #define STRESS_MAPS	 4  /* and for mappings */
 
 enum stress_kind {
-	DO_OPEN,
-	DO_CLOSE,
-	DO_READ,
-	DO_WRITE,
-	DO_PREAD,
-	DO_PWRITE,
-	DO_READV,
-	DO_WRITEV,
-	DO_SEEK,
-	DO_POLL,
-	DO_SELECT,
-	DO_EPOLL,
-	DO_IOCTL,
-	DO_IOCTL_UNKNOWN,
-	DO_MMAP,
-	DO_MUNMAP,
-	DO_TOUCH,
-	DO_SPLICE,
-	DO_DUP,
-	DO_FCNTL,
-	DO_OTHER,
-	DO_PASS,
-	DO_RECEIVE,
-	DO_SIGNAL,
-	DO_AFFINITY,
-	DO_FORK,
-	DO_EXEC,
-	DO_EVENT,
+#define STRESS_KIND(kind, name) DO_##kind,
+#include "stress_kinds.h"
+#undef STRESS_KIND
 	DO_KINDS,
 };
 
@@ -127,7 +102,8 @@ struct stress_shared {
 struct stress {
 	uint64_t seed;
 	unsigned int seconds;
-	int pass[2]; /* a socket pair on which descriptors are passed */
+	unsigned int threads; /* of each process */
+	int pass[2];	      /* a socket pair on which descriptors are passed */
 	struct stress_shared *shared;
 };
 extern struct stress stress;

@@ -305,7 +305,7 @@ static long do_epoll(const struct step *s, int fd)
 	struct epoll_event ev[4] = { { .events = s->bits & 0xffff } };
 
 	/* Another thread's as well: who waits there is woken by what this one adds. */
-	struct me *whose = s->flags & 4 ? &team[s->other % STRESS_THREADS] : me;
+	struct me *whose = s->flags & 4 ? &team[s->other % stress.threads] : me;
 
 	if (s->flags & 1)
 		return CALL(epoll_wait(whose->epoll, ev, 4, s->wait_ms));
@@ -592,7 +592,7 @@ static void on_signal(int sig)
 static long do_signal(const struct step *s, int fd)
 {
 	static const int signals[4] = { SIGUSR1, SIGUSR2, SIGALRM, SIGIO };
-	int tid = atomic_load(&team[s->other % STRESS_THREADS].worker->tid);
+	int tid = atomic_load(&team[s->other % stress.threads].worker->tid);
 	int sig = signals[s->flags & 3];
 
 	(void)fd;
@@ -886,7 +886,7 @@ void stress_process(unsigned int index)
 		me_prepare(&team[i], index * STRESS_THREADS + i);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	for (i = 1; i < STRESS_THREADS; i++)
+	for (i = 1; i < stress.threads; i++)
 		if (pthread_create(&thread, &attr, live, &team[i]))
 			_exit(126);
 	live(&team[0]);

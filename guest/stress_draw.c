@@ -16,20 +16,9 @@
 #define DIGEST_STEPS 1000
 
 const char *const stress_kind_names[DO_KINDS] = {
-	[DO_OPEN] = "open",	    [DO_CLOSE] = "close",
-	[DO_READ] = "read",	    [DO_WRITE] = "write",
-	[DO_PREAD] = "pread",	    [DO_PWRITE] = "pwrite",
-	[DO_READV] = "readv",	    [DO_WRITEV] = "writev",
-	[DO_SEEK] = "lseek",	    [DO_POLL] = "poll",
-	[DO_SELECT] = "select",	    [DO_EPOLL] = "epoll",
-	[DO_IOCTL] = "ioctl",	    [DO_IOCTL_UNKNOWN] = "ioctl-unknown",
-	[DO_MMAP] = "mmap",	    [DO_MUNMAP] = "munmap",
-	[DO_TOUCH] = "touch",	    [DO_SPLICE] = "splice",
-	[DO_DUP] = "dup",	    [DO_FCNTL] = "fcntl",
-	[DO_OTHER] = "other",	    [DO_PASS] = "pass",
-	[DO_RECEIVE] = "receive",   [DO_SIGNAL] = "signal",
-	[DO_AFFINITY] = "affinity", [DO_FORK] = "fork",
-	[DO_EXEC] = "exec",	    [DO_EVENT] = "event",
+#define STRESS_KIND(kind, name) name,
+#include "stress_kinds.h"
+#undef STRESS_KIND
 };
 
 /* Of 10000, about. A fork costs as much as a hundred calls. */

@@ -32,6 +32,13 @@ enum {
 	OPT_COVERAGE,
 	OPT_DUMP,
 	OPT_BATCH,
+	OPT_CALLS,
+	OPT_PROCESSES,
+	OPT_THREADS,
+	OPT_NO_KILL,
+	OPT_NO_RELOAD,
+	OPT_NO_HOTPLUG,
+	OPT_NO_MINIMISE,
 };
 
 static const struct {
@@ -67,6 +74,13 @@ static const struct {
 	{ { "dump", no_argument, NULL, OPT_DUMP }, ARG_DUMP },
 	{ { "command", required_argument, NULL, 'x' }, ARG_GDB },
 	{ { "batch", no_argument, NULL, OPT_BATCH }, ARG_GDB },
+	{ { "calls", required_argument, NULL, OPT_CALLS }, ARG_PLAN },
+	{ { "processes", required_argument, NULL, OPT_PROCESSES }, ARG_PLAN },
+	{ { "threads", required_argument, NULL, OPT_THREADS }, ARG_PLAN },
+	{ { "no-kill", no_argument, NULL, OPT_NO_KILL }, ARG_PLAN },
+	{ { "no-reload", no_argument, NULL, OPT_NO_RELOAD }, ARG_PLAN },
+	{ { "no-hotplug", no_argument, NULL, OPT_NO_HOTPLUG }, ARG_PLAN },
+	{ { "no-minimise", no_argument, NULL, OPT_NO_MINIMISE }, ARG_PLAN },
 };
 
 static int read_timeout(const char *s)
@@ -95,6 +109,18 @@ static int read_duration(const char *s, int *seconds)
 		return lab_fail(LAB_USAGE, "it takes seconds or minutes: 60s, 10m",
 				"--for cannot be \"%s\"", s);
 	*seconds = n * unit;
+	return LAB_OK;
+}
+
+static int read_count(const char *option, const char *s, int most, int *n)
+{
+	char *end;
+	long v = strtol(s, &end, 10);
+
+	if (end == s || *end || v < 1 || v > most)
+		return lab_fail(LAB_USAGE, "see --help", "%s takes a number from 1 to %d", option,
+				most);
+	*n = v;
 	return LAB_OK;
 }
 
@@ -216,6 +242,28 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			break;
 		case 'x':
 			strv_add(&a->scripts, optarg);
+			break;
+		case OPT_CALLS:
+			ret = stress_read_calls(optarg, &a->plan);
+			break;
+		case OPT_PROCESSES:
+			ret = read_count("--processes", optarg, STRESS_PROCESSES,
+					 &a->plan.processes);
+			break;
+		case OPT_THREADS:
+			ret = read_count("--threads", optarg, STRESS_THREADS, &a->plan.threads);
+			break;
+		case OPT_NO_KILL:
+			a->plan.no_kill = true;
+			break;
+		case OPT_NO_RELOAD:
+			a->plan.no_reload = true;
+			break;
+		case OPT_NO_HOTPLUG:
+			a->plan.no_hotplug = true;
+			break;
+		case OPT_NO_MINIMISE:
+			a->plan.as_it_is = true;
 			break;
 		case OPT_BATCH:
 			a->batch = true;

@@ -4,6 +4,7 @@
 #define CDEVLAB_CMD_H
 
 #include "lab.h"
+#include "stress.h"
 #include "util.h"
 
 int cmd_run(int argc, char **argv);
@@ -36,6 +37,7 @@ struct args {
 	int stress_s;	   /* stress: how long */
 	unsigned long long seed;
 	bool has_seed;
+	struct stress_plan plan; /* stress */
 	struct strv scripts; /* gdb */
 	bool batch;
 	struct strv numbers, columns; /* safety */
@@ -61,6 +63,7 @@ enum args_option {
 	ARG_COVERAGE = 1024,
 	ARG_DUMP = 65536, /* --dump */
 	ARG_GDB = 131072, /* -x, --batch */
+	ARG_PLAN = 262144, /* what of stress can be left out */
 };
 
 /**

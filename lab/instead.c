@@ -76,6 +76,8 @@ enum lab_exit instead_run(const struct test_instead *p, struct args *a)
 			ret = results_write_json(a->json, ktap_json(t.root));
 		if (!ret)
 			ret = test_exit(&t);
+		if (p->failed && (ret == LAB_FAILED || ret == LAB_CRASHED || ret == LAB_TIMEOUT))
+			p->failed(p, &t);
 	}
 	test_run_free(&t);
 	return ret;

@@ -11,6 +11,8 @@
 #include "klog.h"
 #include "ktap.h"
 
+struct test_run;
+
 /* struct test_instead - one program that a subcommand runs on each module in place of the tests */
 struct test_instead {
 	const char *name;    /* "stress": the subcommand, the room's program (build.c), the job */
@@ -21,6 +23,9 @@ struct test_instead {
 	bool cases;	     /* that it has, --only can name */
 	int cpus;	     /* of its guests; 0: as usual */
 	const char *append;  /* to their kernels' command line, or NULL */
+	/* with the results printed, and there was a failure; may be NULL */
+	void (*failed)(const struct test_instead *p, const struct test_run *t);
+	const void *ctx; /* for that */
 };
 /* The stress program. */
 void test_instead_stress(struct test_instead *p, int seconds, unsigned long long seed);
