@@ -38,13 +38,13 @@ struct args {
 	unsigned long long seed;
 	bool has_seed;
 	struct stress_plan plan; /* stress */
-	struct strv scripts; /* gdb */
+	struct strv scripts;	 /* gdb */
 	bool batch;
+	bool assembly, no_test;	      /* compare */
+	bool coverage;		      /* test */
 	struct strv numbers, columns; /* safety */
 	const char *language;
-	bool assembly, no_test; /* compare */
-	bool coverage;		/* test */
-	const char *function;	/* compare --asm: only that one */
+	const char *function; /* compare --asm: only that one */
 };
 
 /* Options beside the common ones (-h -v -k --dry-run --timeout --yes). */
@@ -59,11 +59,11 @@ enum args_option {
 	ARG_STRESS = 128,  /* --for, --seed */
 	ARG_RUST = 256,	   /* --rust */
 	ARG_COMPARE = 512, /* --asm, --function, --no-test */
-	ARG_SAFETY = 2048, /* --only (repeated), --column, --language */
 	ARG_COVERAGE = 1024,
-	ARG_DUMP = 65536, /* --dump */
-	ARG_GDB = 131072, /* -x, --batch */
+	ARG_DUMP = 65536,  /* --dump */
+	ARG_GDB = 131072,  /* -x, --batch */
 	ARG_PLAN = 262144, /* what of stress can be left out */
+	ARG_SAFETY = 2048, /* --only (repeated), --column, --language */
 };
 
 /**
