@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "check.h"
 #include "cmd.h"
 #include "proc.h"
 #include "results.h"
@@ -18,7 +19,7 @@ static const char help[] =
 	"The project's own tests: host unit tests (plain and with sanitizers), static checks, every driver on the\n"
 	"default kernel and on Debian 12's and 13's, the proofs that each claim of the conformance suite can fail,\n"
 	"the Rust twins on a kernel of theirs, and the lab's defences.\n\n"
-	"      --only GROUP   unit, asan, static, drivers, rust, proofs, stress or defences; the proofs then in full:\n"
+	"      --only GROUP   unit, asan, static, drivers, rust, proofs, stress, debug or defences; the proofs then in full:\n"
 	"                     every claim on every broken driver\n"
 	"      --rust         the group rust alone, which then fails where its toolchain cannot be had\n";
 
@@ -543,6 +544,7 @@ static enum lab_exit check_proofs(struct ktap *suite)
 	return ret;
 }
 
+#define DEBUG_KERNEL	 "debug:kasan"
 #define STRESS_S	 4 /* of each module, and of each race */
 #define STRESS_TIMEOUT_S 180
 #define SEQUENCES	 "their sequences are number "
@@ -697,13 +699,43 @@ static enum lab_exit check_stress(struct ktap *suite)
 	return ret ? ret : stress_races(ktap_new(suite, "races"));
 }
 
+/* The debug kernel that is here; where none is, a skip tells why and *k stays empty. */
+static enum lab_exit debug_kernel(struct ktap *suite, struct kernel *k)
+{
+	_cleanup_free_ char *why = NULL;
+	enum lab_exit ret;
+
+	lab_keep_failure(&why);
+	ret = kernel_get(DEBUG_KERNEL, false, k);
+	lab_keep_failure(NULL);
+	if (ret != LAB_CANNOT)
+		return ret;
+	ktap_set(ktap_new(suite, DEBUG_KERNEL), KTAP_SKIP, "%s", why ?: "it cannot be had");
+	kernel_free(k);
+	*k = (struct kernel){};
+	return LAB_OK;
+}
+
+/* What only a debug kernel shows; building one is for cdevlab kernel build. */
+static enum lab_exit check_debug(struct ktap *suite)
+{
+	struct kernel k = {};
+	enum lab_exit ret = debug_kernel(suite, &k);
+	bool here = k.name;
+
+	kernel_free(&k);
+	if (!ret && here)
+		ret = check_faults(suite, DEBUG_KERNEL);
+	return ret;
+}
+
 static const struct group {
 	const char *name;
 	enum lab_exit (*run)(struct ktap *suite);
 } groups[] = {
-	{ "unit", check_unit },	      { "asan", check_asan },	      { "static", check_static },
-	{ "drivers", check_drivers }, { "rust", check_rust },	      { "proofs", check_proofs },
-	{ "stress", check_stress },   { "defences", check_defences },
+	{ "unit", check_unit },	      { "asan", check_asan },	{ "static", check_static },
+	{ "drivers", check_drivers }, { "rust", check_rust },	{ "proofs", check_proofs },
+	{ "stress", check_stress },   { "debug", check_debug }, { "defences", check_defences },
 };
 
 /* Suites with their counts, failures with all they said. */
