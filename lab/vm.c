@@ -14,6 +14,7 @@
 
 #define DEADLINE_S    120 /* when neither the guest nor the person says otherwise */
 #define READY_S	      90  /* from the start to READY, on a very busy host */
+#define READY_DEBUG_S 600 /* of a kernel that watches itself */
 #define PANIC_RESET_S 3	  /* from the panic line to the reset that panic=-1 asks for */
 #define POWER_OFF_S   5	  /* from END to QEMU's exit */
 #define REGISTERS_S   2	  /* for QEMU to say where a hung guest is */
@@ -468,7 +469,9 @@ static void vm_read_all(struct vm_state *st, const struct pollfd *p)
 /* Boots take seconds; the whole deadline is for the jobs. */
 static bool never_ready(const struct vm_state *st, double now)
 {
-	return !st->vm->shell && !st->vm->gdb_fd && !st->vm->ready_s && now > st->start + READY_S;
+	int limit = st->vm->kernel->memory_mb ? READY_DEBUG_S : READY_S;
+
+	return !st->vm->shell && !st->vm->gdb_fd && !st->vm->ready_s && now > st->start + limit;
 }
 
 /* Nothing on the port, though the agent would say that it lives. A log that goes on is no life. */
