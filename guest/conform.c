@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "conform.h"
+#include "conform_wait.h"
 #include "guest.h"
 #include "protocol.h"
 
@@ -634,6 +635,7 @@ int main(int argc, char **argv)
 		{ "cycles", required_argument, NULL, 'c' },
 		{ "conf", required_argument, NULL, 'o' },
 		{ "works", required_argument, NULL, 'w' }, /* for open.exec alone */
+		{ "gone", required_argument, NULL, 'g' },  /* for the other claims about exec */
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -674,6 +676,8 @@ int main(int argc, char **argv)
 		case 'w':
 			works = optarg;
 			break;
+		case 'g':
+			return conform_after_exec(optarg);
 		case 'h':
 			usage(stdout);
 			return 0;

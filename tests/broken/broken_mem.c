@@ -376,6 +376,9 @@ static long broken_mem_ioctl(struct file *file, unsigned int cmd, unsigned long 
 {
 	long ret;
 
+	if ((cmd == BROKEN_MEM_CLEAR || cmd == BROKEN_MEM_POKE) && !(file->f_mode & FMODE_WRITE) &&
+	    !is_bug("readonly"))
+		return -EBADF;
 	ret = broken_mem_enter(file);
 	if (ret)
 		return ret;

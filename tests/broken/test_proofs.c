@@ -30,6 +30,7 @@
 #include "broken_event.h"
 #include "broken_mem.h"
 #include "broken_published.h"
+#include "broken_who.h"
 #include "harness.h"
 #include "protocol.h"
 
@@ -168,6 +169,15 @@ static void row_unload(const struct row *row)
 	printf("# %s cannot be unloaded: %s\n", name, strerror(errno));
 }
 
+static void conf_who(FILE *f)
+{
+	fprintf(f, "ioctl.WAIT=0x%lx\nioctl.RAISE=0x%lx\nioctl.OWNER=0x%lx\n",
+		(unsigned long)BROKEN_WHO_WAIT, (unsigned long)BROKEN_WHO_RAISE,
+		(unsigned long)BROKEN_WHO_OWNER);
+	fprintf(f, "ioctl.RESET=0x%lx\nioctl.EXPORT=0x%lx\n", (unsigned long)BROKEN_WHO_RESET,
+		(unsigned long)BROKEN_WHO_EXPORT);
+}
+
 /* What the host would write from driver.ini and the header. */
 static int conf_write(const struct row *row)
 {
@@ -176,7 +186,9 @@ static int conf_write(const struct row *row)
 	if (!f)
 		return -1;
 	fprintf(f, "node=/dev/broken_%s\nmode=0600\n", row->driver);
-	if (!strcmp(row->driver, "mem")) {
+	if (!strcmp(row->driver, "who")) {
+		conf_who(f);
+	} else if (!strcmp(row->driver, "mem")) {
 		fprintf(f, "ioctl.GET_SIZE=0x%lx\nioctl.CLEAR=0x%lx\n",
 			(unsigned long)BROKEN_MEM_GET_SIZE, (unsigned long)BROKEN_MEM_CLEAR);
 		fprintf(f, "ioctl.POKE=0x%lx\nioctl.PEEK=0x%lx\n", (unsigned long)BROKEN_MEM_POKE,
@@ -206,7 +218,7 @@ static int raise_event(const char *node)
 
 	if (fd < 0)
 		return 1;
-	if (!ioctl(fd, BROKEN_EVENT_RAISE))
+	if (!ioctl(fd, BROKEN_EVENT_RAISE) || !ioctl(fd, BROKEN_WHO_RAISE))
 		return 0;
 	return ioctl(fd, BROKEN_PUBLISHED_SET, &pin) ? 1 : 0;
 }
