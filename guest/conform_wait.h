@@ -88,7 +88,7 @@ void own_node_remove(void);
 void expect_opens(const char *when);
 /* Users of the module, or 0. */
 int users_now(void);
-/* Fails the claim unless the module has so many users again. */
+/* Fails the claim unless the module has no more users than that again. */
 void expect_users(int users, const char *when);
 
 /* conform_life.c: main() of a new program that looks for what exec has left it. */
