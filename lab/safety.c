@@ -2,6 +2,7 @@
 /* Controls and variants, and the probes that they are put through. */
 #include "safety.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,38 +197,47 @@ static const struct module *module_named(const struct built *b, const char *name
 	return NULL;
 }
 
-static bool names_module(const struct safety_bug *b, const char *name)
+/* How early the patch names it: 0 is the first; all the same where it names none, more where it names others. */
+static size_t rank_of(const struct safety_bug *b, const char *name)
 {
 	struct strv names = {};
-	bool has;
+	size_t rank = 0;
 
 	if (b->module)
 		strv_split(&names, b->module, " ,");
-	has = !names.n || strv_has(&names, name);
+	while (rank < names.n && strcmp(names.v[rank], name))
+		rank++;
+	if (names.n && rank == names.n)
+		rank = SIZE_MAX;
 	strv_free(&names);
-	return has;
+	return rank;
 }
 
-/* Of the modules that the patch has changed, the one with the most code: it has the most of the room in it. */
+/*
+ * Of the modules that the patch has changed, the first that it names; where it names none, the one with the most
+ * code: that has the most of the room in it.
+ */
 static char *module_of(const struct subject *x, const struct built *with,
 		       const struct built *without)
 {
 	const struct module *best = NULL;
-	size_t most = 0;
+	size_t most = 0, first = SIZE_MAX;
 
 	for (size_t i = 0; i < with->n; i++) {
 		const struct module *m = &with->modules[i];
 		const struct module *old = module_named(without, m->name);
+		size_t rank = rank_of(x->bug, m->name);
 		struct elf_sizes size = {};
 
-		if ((old && !strcmp(old->sha256, m->sha256)) || !names_module(x->bug, m->name) ||
+		if ((old && !strcmp(old->sha256, m->sha256)) || rank == SIZE_MAX ||
 		    is_rust_module(x, m->name) != (x->bug->language == SAFETY_RUST))
 			continue;
 		elf_module_sizes(m->ko, &size);
-		if (best && size.text <= most)
+		if (best && (rank > first || (rank == first && size.text <= most)))
 			continue;
 		best = m;
 		most = size.text;
+		first = rank;
 	}
 	return best ? xstrdup(best->name) : NULL;
 }

@@ -184,18 +184,31 @@ static void judge_probe(const struct safety_column *c, const struct said *bug,
 	}
 }
 
-/* Of a test that found nothing: whether the guest died while it ran, which is the log's to say. */
-static const char *only_log(const struct safety_column *c, const struct said *bug)
+/* The word in the name of its job: "/conform", "/test_". */
+static char *job_of(const struct safety_column *c)
 {
-	_cleanup_free_ char *job = NULL;
-
-	if (str_starts(c->by, "log/"))
+	if (!(c->probes & GUESTS) || str_starts(c->by, "log/"))
 		return NULL;
-	job = xasprintf("/%s", !strcmp(c->by, "tests") ? "test_" : c->by);
-	for (size_t i = 0; i < bug->n; i++)
-		if (str_starts(bug->v[i].by, "log/") && bug->v[i].at && strstr(bug->v[i].at, job))
-			return bug->v[i].text;
-	return NULL;
+	return xasprintf("/%s", !strcmp(c->by, "tests") ? "test_" : c->by);
+}
+
+/* As in each test here: what the kernel's log says while it runs is a failure of it. */
+static void judge_log(const struct safety_column *c, const struct said *bug,
+		      const struct said *control, struct safety_cell *cell)
+{
+	_cleanup_free_ char *job = job_of(c);
+
+	for (size_t i = 0; job && i < bug->n && !cell->evidence; i++) {
+		const struct complaint *it = &bug->v[i];
+		_cleanup_free_ char *text = NULL;
+
+		if (!str_starts(it->by, "log/") || !it->at || !strstr(it->at, job) ||
+		    has(control, it))
+			continue;
+		text = xasprintf("the kernel, while it runs: %s", it->text);
+		cell_set(cell, SAFETY_CAUGHT, text);
+		cell->at = xstrdup(it->at);
+	}
 }
 
 void safety_judge(const struct safety_column *c, enum safety_language language,
@@ -224,6 +237,7 @@ void safety_judge(const struct safety_column *c, enum safety_language language,
 		}
 		measured++;
 		judge_probe(c, &bug[p], &control[p], cell, &common);
+		judge_log(c, &bug[p], &control[p], cell);
 	}
 	if (cell->evidence)
 		return;
@@ -234,18 +248,11 @@ void safety_judge(const struct safety_column *c, enum safety_language language,
 	} else if (measured < can) {
 		cell_set(cell, SAFETY_UNMEASURED, why ?: "it was not asked for");
 	} else {
-		const char *log = NULL;
-		_cleanup_free_ char *text = NULL;
+		_cleanup_free_ char *text =
+			common ? xasprintf("only what it says without the bug as well (%zu)",
+					   common) :
+				 xstrdup("it says nothing");
 
-		for (size_t p = 0; p < PROBES && !log; p++)
-			if (c->probes & (1u << p) & GUESTS)
-				log = only_log(c, &bug[p]);
-		text = log ? xasprintf(
-				     "it says nothing itself, but while it runs the kernel does: %s",
-				     log) :
-		       common ?
-			     xasprintf("only what it says without the bug as well (%zu)", common) :
-			     xstrdup("it says nothing");
 		cell_set(cell, SAFETY_NOT_CAUGHT, text);
 	}
 }
