@@ -152,6 +152,25 @@ static void draw_field(uint64_t *r, struct fuzz_call *c)
 			put(c, uapi_fields[i].offset, uapi_fields[i].size, draw_value(r));
 }
 
+/* Two fields whose sum wraps, or comes near a limit: where something begins, and how much of it. */
+static void draw_pair(uint64_t *r, struct fuzz_call *c)
+{
+	const struct uapi_field *fields[16];
+	uint64_t limit = one_in(r, 2) ? 0 : draw_limit(r), size;
+	unsigned int n = 0, i, a, b;
+
+	for (i = 0; i < uapi_n_fields && n < 16; i++)
+		if (uapi_fields[i].cmd == c->cmd && uapi_fields[i].size >= 2)
+			fields[n++] = &uapi_fields[i];
+	if (n < 2)
+		return;
+	a = draw_below(r, n);
+	b = draw_below(r, n);
+	size = draw_length(r);
+	put(c, fields[a]->offset, fields[a]->size, limit - size + draw_below(r, 17));
+	put(c, fields[b]->offset, fields[b]->size, size);
+}
+
 static void draw_ioctl(uint64_t *r, struct fuzz_call *c)
 {
 	const struct uapi_ioctl *call;
@@ -173,6 +192,10 @@ static void draw_ioctl(uint64_t *r, struct fuzz_call *c)
 	arg = conf_arg_of(call);
 	if (arg)
 		memcpy(c->data, arg->bytes, arg->len < c->n_data ? arg->len : c->n_data);
+	if (one_in(r, 4)) {
+		draw_pair(r, c);
+		return;
+	}
 	for (i = draw_below(r, 4); i; i--)
 		draw_field(r, c);
 }
@@ -234,6 +257,8 @@ static void draw_call(uint64_t *r, struct fuzz_call *c, enum fuzz_kind kind)
 	c->addr = draw_addr(r);
 	c->size = draw_length(r);
 	c->pos = draw_place(r);
+	if (one_in(r, 4)) /* its end is at a limit */
+		c->pos = draw_limit(r) - c->size + draw_below(r, 17);
 	draw_flags(r, c);
 	if (kind == FUZZ_IOCTL)
 		draw_ioctl(r, c);

@@ -26,6 +26,7 @@ struct fuzz_run {
 	const char *
 		out_dir; /* where C programs and logs go; NULL: cdevlab-results/fuzz-TIME, if there are any */
 	const char *corpus_dir; /* NULL: the cache */
+	size_t crashes_most;	/* of a module, then it is enough; 0: all that the time allows */
 	/* results */
 	char *dir; /* where they went, or NULL */
 	size_t crashes;
