@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,6 +124,8 @@ static void sweep_learn(struct sweep *s)
 		o = sweep_try(s, FAULT_NONE);
 		if (o->end == TRY_UNPREPARED)
 			SKIP("%s: %s", o->what, errno_name(-o->result.ret));
+		if (o->end == TRY_KILLED && o->signal == SIGBUS)
+			SKIP("there is nothing in its mapping");
 		if (o->end != TRY_DONE) {
 			test_fail(__FILE__, __LINE__, "%s without a fault: %s", s->call->name,
 				  o->end == TRY_HUNG ? "does not end" : strsignal(o->signal));
@@ -165,6 +168,9 @@ static bool judge_success(struct sweep *s, int fault, const struct outcome *o)
 		complain(s, fault, "it gives a descriptor that is not as it should be: %s", why);
 		return false;
 	}
+	/* What came after the fault was done without it, or not. */
+	if (s->call->flags & CALL_LOOSE)
+		return true;
 	state_take(&after);
 	if (!print_same(&s->after, &after, s->after_varies, why)) {
 		complain(s, fault, "it gives %s, as without the fault, and yet: %s",
@@ -265,7 +271,7 @@ static void sweep_call(struct sweep *s)
 	int fault;
 
 	sweep_learn(s);
-	for (fault = 1; fault <= POINTS_MAX; fault++) {
+	for (fault = 1; fault <= POINTS_MAX && s->failures <= FAILURES_MAX; fault++) {
 		state_restore();
 		o = sweep_try(s, fault);
 		if (o->end == TRY_DONE && !o->fault) {
