@@ -9,6 +9,7 @@
 #endif
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -23,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -1001,6 +1003,56 @@ TEST(with_many_writers_and_readers_every_change_is_read_or_counted_once)
 		EXPECT_EQ(r[i].records + r[i].missed, atomic_load(&c.changes));
 		test_note("reader %d: %llu records, %llu missed", i, r[i].records, r[i].missed);
 	}
+}
+
+struct held_read {
+	int fd;
+	void *to;
+	ssize_t n;
+};
+
+static void *read_held(void *arg)
+{
+	struct held_read *h = arg;
+
+	h->n = read(h->fd, h->to, 16 * EVENT_SIZE);
+	return NULL;
+}
+
+/* A page whose fault waits for us holds up a reader that has looked for events and copies one. */
+TEST_WITH_TIMEOUT(a_change_that_comes_while_another_is_read_is_not_lost, 30)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_zeropage zero = { .mode = 0 };
+	struct held_read h = { .n = -1 };
+	struct vgpio_event *first, second;
+	size_t page = sysconf(_SC_PAGESIZE);
+	struct pollfd pfd = { .events = POLLIN };
+	pthread_t reader;
+
+	need_queue();
+	h.fd = open_node(O_RDWR | O_NONBLOCK);
+	h.to = SAFE(mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	pfd.fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (pfd.fd < 0)
+		SKIP("userfaultfd: %s", errno_name(errno));
+	SAFE(ioctl(pfd.fd, UFFDIO_API, &api));
+	reg.range.start = (uintptr_t)h.to;
+	reg.range.len = page;
+	SAFE(ioctl(pfd.fd, UFFDIO_REGISTER, &reg));
+	toggle(h.fd, 0, 1);
+	reader = start(read_held, &h);
+	ASSERT_EQ(poll(&pfd, 1, 10000), 1);
+	toggle(h.fd, 0, 1);
+	zero.range = reg.range;
+	SAFE(ioctl(pfd.fd, UFFDIO_ZEROPAGE, &zero));
+	pthread_join(reader, NULL);
+	ASSERT_EQ(h.n, EVENT_SIZE);
+	first = h.to;
+	ASSERT_EQ(read_events(h.fd, &second, 1), 1);
+	EXPECT_EQ(second.sequence, first->sequence + 1);
+	EXPECT_EQ(second.missed, 0);
 }
 
 struct racer {
