@@ -29,6 +29,7 @@ enum {
 	OPT_NUMBER,
 	OPT_COLUMN,
 	OPT_LANGUAGE,
+	OPT_FRESH,
 	OPT_COVERAGE,
 	OPT_DUMP,
 	OPT_BATCH,
@@ -70,6 +71,7 @@ static const struct {
 	{ { "only", required_argument, NULL, OPT_NUMBER }, ARG_SAFETY },
 	{ { "column", required_argument, NULL, OPT_COLUMN }, ARG_SAFETY },
 	{ { "language", required_argument, NULL, OPT_LANGUAGE }, ARG_SAFETY },
+	{ { "fresh", no_argument, NULL, OPT_FRESH }, ARG_SAFETY },
 	{ { "coverage", no_argument, NULL, OPT_COVERAGE }, ARG_COVERAGE },
 	{ { "dump", no_argument, NULL, OPT_DUMP }, ARG_DUMP },
 	{ { "command", required_argument, NULL, 'x' }, ARG_GDB },
@@ -148,7 +150,8 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			opts[n++] = all_options[i].opt;
 	opterr = 0;
 	optind = 0;
-	while (!ret && (c = getopt_long(argc, argv, options & ARG_GDB    ? ":hvk:x:" :
+	while (!ret && (c = getopt_long(argc, argv,
+					options & ARG_GDB    ? ":hvk:x:" :
 					options & ARG_OUTPUT ? ":hvk:o:" :
 							       ":hvk:",
 					opts, NULL)) != -1) {
@@ -282,6 +285,9 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 				ret = lab_fail(LAB_USAGE, "it is c or rust; without it, both",
 					       "--language cannot be \"%s\"", optarg);
 			a->language = optarg;
+			break;
+		case OPT_FRESH:
+			a->fresh = true;
 			break;
 		case OPT_GROUP:
 			a->group = optarg;

@@ -44,6 +44,7 @@ struct args {
 	bool coverage;		      /* test */
 	struct strv numbers, columns; /* safety */
 	const char *language;
+	bool fresh;
 	const char *function; /* compare --asm: only that one */
 };
 
@@ -63,7 +64,7 @@ enum args_option {
 	ARG_DUMP = 65536,  /* --dump */
 	ARG_GDB = 131072,  /* -x, --batch */
 	ARG_PLAN = 262144, /* what of stress can be left out */
-	ARG_SAFETY = 2048, /* --only (repeated), --column, --language */
+	ARG_SAFETY = 2048, /* --only (repeated), --column, --language, --fresh */
 };
 
 /**

@@ -12,6 +12,7 @@
 #include "cmd.h"
 #include "proc.h"
 #include "results.h"
+#include "safety_check.h"
 #include "test.h"
 
 static const char help[] =
@@ -19,8 +20,8 @@ static const char help[] =
 	"The project's own tests: host unit tests (plain and with sanitizers), static checks, every driver on the\n"
 	"default kernel and on Debian 12's and 13's, the proofs that each claim of the conformance suite can fail,\n"
 	"the Rust twins on a kernel of theirs, and the lab's defences.\n\n"
-	"      --only GROUP   unit, asan, static, drivers, rust, proofs, stress, fuzz, debug or defences; the proofs then in full:\n"
-	"                     every claim on every broken driver\n"
+	"      --only GROUP   unit, asan, static, drivers, rust, proofs, stress, fuzz, debug, safety or defences;\n"
+	"                     the proofs then in full: every claim on every broken driver\n"
 	"      --rust         the group rust alone, which then fails where its toolchain cannot be had\n";
 
 /* What cdevlab new makes rooms from; it is one. */
@@ -733,10 +734,10 @@ static const struct group {
 	const char *name;
 	enum lab_exit (*run)(struct ktap *suite);
 } groups[] = {
-	{ "unit", check_unit },		{ "asan", check_asan }, { "static", check_static },
-	{ "drivers", check_drivers },	{ "rust", check_rust }, { "proofs", check_proofs },
-	{ "stress", check_stress },	{ "fuzz", check_fuzz }, { "debug", check_debug },
-	{ "defences", check_defences },
+	{ "unit", check_unit },	      { "asan", check_asan },	      { "static", check_static },
+	{ "drivers", check_drivers }, { "rust", check_rust },	      { "proofs", check_proofs },
+	{ "stress", check_stress },   { "fuzz", check_fuzz },	      { "debug", check_debug },
+	{ "safety", safety_check },   { "defences", check_defences },
 };
 
 /* Suites with their counts, failures with all they said. */

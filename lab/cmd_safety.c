@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cmd.h"
 #include "report.h"
@@ -22,6 +23,7 @@ static const char help[] =
 	"      --language L      c or rust\n"
 	"      --for TIME        how long each is hammered (default 20s)\n"
 	"      --seed N          of the hammering and the fuzzer (default 1)\n"
+	"      --fresh           measure all again, also what is in the cache\n"
 	"      --json            the matrix as JSON on standard output\n";
 
 static enum lab_exit check_columns(const struct strv *names)
@@ -183,6 +185,8 @@ int cmd_safety(int argc, char **argv)
 	s.stress_s = a.stress_s ?: STRESS_DEFAULT_S;
 	s.fuzz_s = FUZZ_S;
 	s.seed = a.has_seed ? a.seed : 1;
+	if (a.fresh)
+		s.since = time(NULL);
 	read_kernels(&a.kernels, &s);
 	ret = check_columns(&s.columns);
 	if (!ret)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "elf.h"
 #include "proc.h"
@@ -70,6 +71,13 @@ void safety_keep(const struct safety *s, const struct subject *x, size_t probe)
 		file_write(path, text, strlen(text));
 }
 
+static bool is_new(const struct safety *s, const char *path)
+{
+	struct stat st;
+
+	return !s->since || (!stat(path, &st) && st.st_mtime >= s->since);
+}
+
 static void recall(const struct safety *s, struct subject *x, size_t probe)
 {
 	_cleanup_free_ char *why = NULL, *path = result_path(s, x, probe, &why);
@@ -80,7 +88,7 @@ static void recall(const struct safety *s, struct subject *x, size_t probe)
 		free(out->unmeasured);
 		out->unmeasured = xstrdup(why);
 	}
-	o = path && !out->known ? json_load_file(path, 0, NULL) : NULL;
+	o = path && !out->known && is_new(s, path) ? json_load_file(path, 0, NULL) : NULL;
 	if (o)
 		said_read(o, out);
 	json_decref(o);

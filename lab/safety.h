@@ -23,6 +23,7 @@
 #define CDEVLAB_SAFETY_H
 
 #include <jansson.h>
+#include <time.h>
 
 #include "build.h"
 
@@ -119,6 +120,7 @@ struct safety {
 	const char *stock_spec, *kasan_spec, *kcsan_spec; /* -k, or NULL */
 	int stress_s, fuzz_s;
 	unsigned long long seed;
+	time_t since; /* what is kept of before does not count */
 	char *tmp;
 	struct kernel stock, host, kasan, kcsan; /* name NULL: there is none, for the reason */
 	char *no_rust, *no_kasan, *no_kcsan;
