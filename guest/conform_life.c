@@ -28,19 +28,19 @@ static void on_usr2(int sig)
 	(void)sig;
 }
 
-/* Ends the thread's read by an event, or else by a signal. */
-static void end_read(struct waiter *w, const char *when)
+/* Ends the thread's call by an event, or else by a signal. */
+static void end_call(struct waiter *w, bool by_event, const char *when)
 {
 	struct sigaction sa = { .sa_handler = on_usr2 };
 
-	if (!atomic_load(&w->done) && conf.event) {
+	if (!atomic_load(&w->done) && by_event) {
 		raise_event();
 	} else if (!atomic_load(&w->done)) {
 		sigaction(SIGUSR2, &sa, NULL);
 		syscall(SYS_tgkill, w->pid, w->tid, SIGUSR2);
 	}
 	if (!waiter_ends(w))
-		test_fail(__FILE__, __LINE__, "%s the read never ends", when);
+		test_fail(__FILE__, __LINE__, "%s the call never ends", when);
 }
 
 /* close(2): a call under way keeps the open file. Its release comes when that call has ended, and once. */
@@ -62,7 +62,7 @@ CLAIM(close_reader, "close.reader", NEED_WAIT,
 		else
 			close(fd);
 		waiter_waits(w);
-		end_read(w, when[i]);
+		end_call(w, conf.event, when[i]);
 		expect_users(users, when[i]);
 		expect_opens(when[i]);
 	}
@@ -84,7 +84,7 @@ CLAIM(close_poll, "close.poll", NEED_WAIT | NEED_POLL,
 		test_fail(__FILE__, __LINE__, "poll returns 0x%lx", w->ret);
 		return;
 	}
-	end_read(w, "after close");
+	end_call(w, false, "after close");
 	expect_users(users, "after poll");
 	expect_opens("after poll");
 }
@@ -217,9 +217,9 @@ int conform_after_exec(const char *what)
 		return 3;
 	if (fcntl(fd, F_GETFD) >= 0)
 		return 2;
-	ret = open(node, mode | O_NONBLOCK | O_CLOEXEC);
+	ret = name_open(node, mode);
 	if (ret < 0)
-		fprintf(stderr, "open: %s\n", errno_name(errno));
+		fprintf(stderr, "open: %s\n", result(ret));
 	return ret < 0;
 }
 

@@ -35,6 +35,8 @@ static struct waiter *waits_in(long (*call)(struct waiter *w), int fd, void (*be
 	if (!waiter_start(&w, call, fd, before))
 		SKIP("the blocking call does not wait: %s",
 		     atomic_load(&w->done) ? result(w->ret) : "the process is gone");
+	if (w->state == 'D')
+		SKIP("it waits where no signal reaches it: see signal.eintr");
 	return w;
 }
 
@@ -60,23 +62,33 @@ CLAIM(suspend_read, "suspend.read", NEED_WAIT,
 		waiter_expect_event(w, "after SIGCONT");
 }
 
+static void raise_three(void)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		raise_event();
+}
+
 /* The device goes on while its reader is stopped. */
 CLAIM(suspend_event, "suspend.event", NEED_WAIT | NEED_EVENT,
       "events that come while a waiting reader is stopped reach it")
 {
-	int fd = waiting_open(), i;
-	long one, all = 0, n = 1;
+	int fd = waiting_open();
+	long running, stopped, n;
 	struct waiter *w;
 	char buf[4096];
 
-	raise_event();
+	raise_three();
 	if (!await_data(fd))
 		SKIP("no event came");
-	one = read(fd, buf, sizeof(buf));
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	for (running = 0; (n = read(fd, buf, sizeof(buf))) > 0; running += n)
+		;
+	fcntl(fd, F_SETFL, 0);
 	w = waits_in(call_read, fd, NULL);
 	waiter_stop(w);
-	for (i = 0; i < 3; i++)
-		raise_event();
+	raise_three();
 	waiter_continue(w);
 	if (!waiter_ends(w) || w->ret <= 0) {
 		test_fail(__FILE__, __LINE__, "the read: %s",
@@ -84,10 +96,11 @@ CLAIM(suspend_event, "suspend.event", NEED_WAIT | NEED_EVENT,
 		return;
 	}
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	for (all = w->ret; n > 0; all += n > 0 ? n : 0)
-		n = read(fd, buf, sizeof(buf));
-	if (!conf.merges_events && all < 3 * one)
-		test_fail(__FILE__, __LINE__, "one event is %ld bytes, three are %ld", one, all);
+	for (stopped = w->ret; (n = read(fd, buf, sizeof(buf))) > 0; stopped += n)
+		;
+	if (stopped < running && !conf.merges_events)
+		test_fail(__FILE__, __LINE__, "three events are %ld bytes, or %ld when stopped",
+			  running, stopped);
 }
 
 /* poll(2) is restarted by the kernel: the driver's poll is called again, and must say the same. */
@@ -102,8 +115,7 @@ CLAIM(suspend_poll, "suspend.poll", NEED_POLL | NEED_WAIT,
 	w = waits_in(call_poll, fd, NULL);
 	waiter_stop(w);
 	waiter_continue(w);
-	if (expect_waiting(w, "after SIGCONT"))
-		waiter_expect_event(w, "after SIGCONT");
+	expect_waiting(w, "after SIGCONT");
 }
 
 /* signal(7): an ioctl that waits is restarted, too, when no handler runs. */
@@ -228,6 +240,8 @@ CLAIM(fcntl_nonblock, "fcntl.nonblock", NEED_WAIT,
 /* Stopped and continued the call may end, which is for others to judge, but not its process. */
 static void expect_survival(struct waiter *w, const char *call)
 {
+	if (w->state == 'D')
+		return; /* no signal reaches it: see signal.eintr */
 	waiter_stop(w);
 	waiter_continue(w);
 	if (!waiter_waits(w) && !atomic_load(&w->done))
@@ -247,10 +261,13 @@ struct confined {
 	atomic_int done;
 };
 
-static int confined(struct confined *c, int fd, void (*before)(void))
+static int confined(struct confined *c, void (*before)(void))
 {
 	static char buf[4096];
+	int fd = dev_open(MODE_ANY);
 	pid_t pid;
+
+	tick(false);
 
 	atomic_store(&c->done, 0);
 	pid = fork();
@@ -263,6 +280,8 @@ static int confined(struct confined *c, int fd, void (*before)(void))
 		atomic_store(&c->done, 1);
 		syscall(SYS_exit, 0);
 	}
+	close(fd);
+	tick(true);
 	return child_end(pid);
 }
 
@@ -276,23 +295,19 @@ CLAIM(seccomp_strict, "seccomp.strict", NEED_NODE,
 {
 	struct confined *c = mmap(NULL, 2 * sizeof(*c), PROT_READ | PROT_WRITE,
 				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int fd = dev_open(MODE_ANY);
 	struct waiter *w;
 
 	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0)
 		SKIP("this kernel has no seccomp");
-	tick(false);
-	confined(&c[0], fd, nothing);
-	confined(&c[1], fd, strict);
+	confined(&c[0], nothing);
+	confined(&c[1], strict);
 	if (!atomic_load(&c[1].done))
 		test_fail(__FILE__, __LINE__, "the confined process was killed");
 	else if (c[0].read != c[1].read || c[0].write != c[1].write)
 		test_fail(__FILE__, __LINE__, "%s fails, and without seccomp it does not",
 			  c[0].read != c[1].read ? "read" : "write");
-	close(fd);
 	if (facts->mode == O_WRONLY || (facts->read != READ_WAITS && facts->read != READ_BLOCKS))
 		return;
-	tick(true);
 	if (!waiter_start(&w, call_read, waiting_open(), strict))
 		return;
 	expect_survival(w, "read");

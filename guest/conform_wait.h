@@ -18,6 +18,7 @@
  * @fd:    its descriptor, which blocks
  * @began: just before the call
  * @ret:   of the call, once @done is set
+ * @state: how it waits, by waiter_waits(): 'S', or 'D' where no signal reaches it
  */
 struct waiter {
 	long (*call)(struct waiter *w);
@@ -25,6 +26,7 @@ struct waiter {
 	atomic_int began, done;
 	long ret;
 	pid_t pid, tid;
+	char state;
 };
 
 long call_read(struct waiter *w);
@@ -78,6 +80,8 @@ void probe_compare(const struct probe *was, const struct probe *is, const char *
 		   bool may_refuse);
 bool is_refusal(long ret);
 
+/* Opens a name of the device: non-blocking, or, where that is refused, made so. A descriptor or -errno. */
+int name_open(const char *path, int flags);
 /* Becomes an ordinary user without capabilities. */
 int become_nobody(void);
 /* A node for the same device, of the same name, in a directory of its own. The claim is skipped if that is not allowed. */
