@@ -277,6 +277,12 @@ struct room_ctx {
 };
 
 /* With k->rust in the kernel's own toolchain, else by what this machine has. */
+/* Source lines are wanted of every module; a debug kernel's own compiler leaves them out. */
+static bool lacks_lines(const struct kernel *k)
+{
+	return kernel_config(k, "DEBUG_INFO") != 'y';
+}
+
 static void make_command(const struct build_dir *bd, const struct kernel *k, struct strv *argv)
 {
 	const char *dir = k->rust ? ROOT_BUILD_DIR : bd->tmp;
@@ -293,9 +299,10 @@ static void make_command(const struct build_dir *bd, const struct kernel *k, str
 		strv_add(argv, k->make_args.v[i]);
 	strv_add(argv, "W=1");
 	/* the same source gives the same object wherever it lies; traces name files relative to the room */
-	strv_addf(argv, "KCFLAGS=-ffile-prefix-map=%s/=", dir);
+	strv_addf(argv, "KCFLAGS=-ffile-prefix-map=%s/=%s", dir, lacks_lines(k) ? " -g" : "");
 	if (lab_options.rust) {
-		strv_addf(argv, "KRUSTFLAGS=--remap-path-prefix=%s/=", dir);
+		strv_addf(argv, "KRUSTFLAGS=--remap-path-prefix=%s/=%s", dir,
+			  lacks_lines(k) ? " -Cdebuginfo=2" : "");
 		strv_add(argv, "RUST=m");
 	}
 	strv_add(argv, "modules");
@@ -602,6 +609,8 @@ enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struc
 	hash_puts(h, BUILD_RECIPE);
 	hash_puts(h, k->id);
 	hash_puts(h, k->rust_id);
+	if (lacks_lines(k))
+		hash_puts(h, "-g");
 	hash_puts(h, lab_options.rust ? "rust" : "");
 	hash_puts(h, b->compiler);
 	hash_puts(h, tools.id);
