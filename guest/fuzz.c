@@ -112,16 +112,17 @@ static void shared_open(void)
 	fuzz.shared = map == MAP_FAILED ? NULL : map;
 }
 
-static unsigned long sum(size_t offset)
+static void sum(unsigned long *calls, unsigned long *ok, unsigned long *programs)
 {
-	unsigned long n = 0;
 	unsigned int i;
 
-	for (i = 0; i < FUZZ_WORKERS; i++)
-		n += *(atomic_ulong *)((char *)&fuzz.state->worker[i] + offset);
-	return n;
+	*calls = *ok = *programs = 0;
+	for (i = 0; i < FUZZ_WORKERS; i++) {
+		*calls += atomic_load(&fuzz.state->worker[i].calls);
+		*ok += atomic_load(&fuzz.state->worker[i].ok);
+		*programs += atomic_load(&fuzz.state->worker[i].programs);
+	}
 }
-#define SUM(what) sum((char *)&fuzz.state->worker[0].what - (char *)&fuzz.state->worker[0])
 
 static unsigned int corpus_size(void)
 {
@@ -133,6 +134,7 @@ static unsigned int corpus_size(void)
 static void tell(long long ms)
 {
 	struct fuzz_shared *sh = fuzz.shared;
+	unsigned long calls, ok, programs;
 	size_t n;
 
 	for (; exported < corpus_size() && atomic_load(&fuzz.state->corpus[exported].ready);
@@ -141,9 +143,10 @@ static void tell(long long ms)
 				    sizeof(sh->text) - sh->n_text);
 		__atomic_store_n(&sh->n_text, sh->n_text + n, __ATOMIC_RELEASE);
 	}
+	sum(&calls, &ok, &programs);
 	sh->ms = ms;
-	sh->calls = SUM(calls);
-	sh->programs = SUM(programs);
+	sh->calls = calls;
+	sh->programs = programs;
 	sh->pcs = atomic_load(&fuzz.state->n_pcs);
 	sh->edges = atomic_load(&fuzz.state->n_edges);
 	sh->corpus = corpus_size();
@@ -300,13 +303,13 @@ static void stop_all(void)
 
 static void figures(long long ms)
 {
-	unsigned long calls = SUM(calls);
+	unsigned long calls, ok, programs;
 
+	sum(&calls, &ok, &programs);
 	test_note("fuzzed: %lu calls (%lu went well) of %lu programs in %.1f s, %.0f a second; "
 		  "corpus %u; %u places and %u edges of the module",
-		  calls, SUM(ok), SUM(programs), ms / 1000.0, ms ? calls * 1000.0 / ms : 0.0,
-		  corpus_size(), atomic_load(&fuzz.state->n_pcs),
-		  atomic_load(&fuzz.state->n_edges));
+		  calls, ok, programs, ms / 1000.0, ms ? calls * 1000.0 / ms : 0.0, corpus_size(),
+		  atomic_load(&fuzz.state->n_pcs), atomic_load(&fuzz.state->n_edges));
 }
 
 static void test_search(void)
