@@ -129,7 +129,7 @@ static enum lab_exit wrong_boot(struct boot *b, const struct test_run *t)
 		return ret;
 	b->vm.label = "wrong error paths";
 	b->vm.timeout_s = 3 * LIMIT_S;
-	b->vm.cpus = t->instead->cpus;
+	b->vm.exact = t->instead->exact;
 	b->vm.append = t->instead->append;
 	boot_add_module(b, built, &built->modules[0]);
 	boot_add_suite(b, built, t->instead->name);

@@ -21,7 +21,7 @@ struct test_instead {
 	char *options;	     /* of the subcommand, to show a failure again: " --for 4 --seed 1" */
 	int seconds;	     /* that the program takes at most */
 	bool cases;	     /* that it has, --only can name */
-	int cpus;	     /* of its guests; 0: as usual */
+	bool exact;	     /* its guests run on the exact clock */
 	const char *append;  /* to their kernels' command line, or NULL */
 	/* with the results printed, and there was a failure; may be NULL */
 	void (*failed)(const struct test_instead *p, const struct test_run *t);
