@@ -70,22 +70,33 @@ static void raise_three(void)
 		raise_event();
 }
 
+/* The bytes that are there without a wait. */
+static long read_rest(int fd)
+{
+	char buf[4096];
+	long n, all = 0;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	tick(true);
+	while ((n = dev_read(fd, buf, sizeof(buf))) > 0)
+		all += n;
+	tick(false);
+	fcntl(fd, F_SETFL, 0);
+	return all;
+}
+
 /* The device goes on while its reader is stopped. */
 CLAIM(suspend_event, "suspend.event", NEED_WAIT | NEED_EVENT,
       "events that come while a waiting reader is stopped reach it")
 {
 	int fd = waiting_open();
-	long running, stopped, n;
+	long running, stopped;
 	struct waiter *w;
-	char buf[4096];
 
 	raise_three();
 	if (!await_data(fd))
 		SKIP("no event came");
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	for (running = 0; (n = read(fd, buf, sizeof(buf))) > 0; running += n)
-		;
-	fcntl(fd, F_SETFL, 0);
+	running = read_rest(fd);
 	w = waits_in(call_read, fd, NULL);
 	waiter_stop(w);
 	raise_three();
@@ -95,9 +106,7 @@ CLAIM(suspend_event, "suspend.event", NEED_WAIT | NEED_EVENT,
 			  atomic_load(&w->done) ? result(w->ret) : "waits on");
 		return;
 	}
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	for (stopped = w->ret; (n = read(fd, buf, sizeof(buf))) > 0; stopped += n)
-		;
+	stopped = w->ret + read_rest(fd);
 	if (stopped < running && !conf.merges_events)
 		test_fail(__FILE__, __LINE__, "three events are %ld bytes, or %ld when stopped",
 			  running, stopped);
