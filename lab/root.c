@@ -22,7 +22,7 @@ static const char enter[] =
 	"mount --rbind /dev \"$root/dev\" && mount --rbind /proc \"$root/proc\" && "
 	"{ test -z \"$dir\" || mount --bind \"$dir\" \"$root" ROOT_BUILD_DIR "\"; } && "
 	"exec chroot \"$root\" /usr/bin/env -i HOME=/tmp PATH=/usr/bin:/usr/sbin LC_ALL=C "
-	"TMPDIR=${dir:+" ROOT_BUILD_DIR "} \"$@\"";
+	"${dir:+TMPDIR=" ROOT_BUILD_DIR "} \"$@\"";
 
 /* unshare's own default, unless root_check() has found that it does not work here */
 static const char *propagation = "private";
