@@ -158,6 +158,30 @@ static void one_crash_has_one_signature(void **state)
 	assert_null(fuzz_signature(&none, NULL));
 }
 
+#define LOCKUP(frame)                                                                 \
+	"[   40.1] watchdog: BUG: soft lockup - CPU#1 stuck for 25s! [swapper/1:0]\n" \
+	"[   40.1] CPU: 1 PID: 0 Comm: swapper/1 Not tainted 6.1.0-1-amd64 #1\n"      \
+	"[   40.1] RIP: 0010:" frame "\n"                                             \
+	"[   40.1] Call Trace:\n"                                                     \
+	"[   40.1]  <TASK>\n"                                                         \
+	"[   40.1]  do_idle+0x9f/0x2d0\n"                                             \
+	"[   40.1]  </TASK>\n"
+
+static void a_busy_host_is_no_crash(void **state)
+{
+	_cleanup_free_ char *idle = signature_of(LOCKUP("default_idle+0xf/0x20"));
+	_cleanup_free_ char *loop = signature_of(LOCKUP("demo_loop+0xf/0x20 [demo]"));
+	_cleanup_free_ char *both =
+		signature_of(LOCKUP("default_idle+0xf/0x20") OOPS("ffffc90000401000", "171"));
+
+	(void)state;
+	assert_null(idle);
+	assert_non_null(loop);
+	assert_non_null(strstr(loop, "demo_loop"));
+	assert_non_null(both);
+	assert_non_null(strstr(both, "demo_read"));
+}
+
 /* All kinds of calls, with and without threads and a second program. */
 static void the_c_compiles_by_itself(void **state)
 {
@@ -197,6 +221,7 @@ int main(void)
 		cmocka_unit_test(the_smallest_parts_come_first),
 		cmocka_unit_test(arguments_become_plain_but_for_a_few),
 		cmocka_unit_test(one_crash_has_one_signature),
+		cmocka_unit_test(a_busy_host_is_no_crash),
 		cmocka_unit_test(the_c_compiles_by_itself),
 	};
 
