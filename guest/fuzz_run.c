@@ -110,12 +110,18 @@ const char *fuzz_coverage_open(const char *module)
 	return find_code(module) ? NULL : "/proc/modules does not say where the module's code is";
 }
 
-static void kcov_start(unsigned long mode)
+/* Comparisons are an option of the kernel's; places are not. */
+static bool kcov_start(unsigned long mode)
 {
-	if (fuzz.guided && ioctl(me->kcov, KCOV_ENABLE, mode))
-		_exit(126);
-	if (fuzz.guided)
-		__atomic_store_n(&me->trace[0], 0, __ATOMIC_RELAXED);
+	if (!fuzz.guided)
+		return true;
+	if (ioctl(me->kcov, KCOV_ENABLE, mode)) {
+		if (mode == KCOV_TRACE_PC)
+			_exit(126);
+		return false;
+	}
+	__atomic_store_n(&me->trace[0], 0, __ATOMIC_RELAXED);
+	return true;
 }
 
 static void kcov_stop(void)
@@ -501,7 +507,10 @@ static void see_comparisons(struct fuzz_prog *p)
 	uint64_t n, i;
 
 	kcov_stop();
-	kcov_start(KCOV_TRACE_CMP);
+	if (!kcov_start(KCOV_TRACE_CMP)) {
+		kcov_start(KCOV_TRACE_PC);
+		return;
+	}
 	me->comparing = true;
 	run(p);
 	me->comparing = false;

@@ -727,6 +727,8 @@ static enum lab_exit check_debug(struct ktap *suite)
 	kernel_free(&k);
 	if (!ret && here)
 		ret = check_faults(suite, DEBUG_KERNEL);
+	if (!ret && here)
+		ret = check_fuzz_debug(ktap_new(suite, "fuzz"), DEBUG_KERNEL);
 	return ret;
 }
 
