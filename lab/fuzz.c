@@ -597,10 +597,16 @@ static void take_jobs(struct target *t, const struct guest *g)
 static void note_search(struct target *t, const struct guest *g)
 {
 	const struct fuzz_shared *sh = g->shared;
+	_cleanup_free_ char *reached =
+		sh->kcov ?
+			xasprintf("; %llu of %zu places", (unsigned long long)sh->pcs, t->places) :
+			xstrdup("");
 
-	ktap_note(t->node, "a guest that crashed: %llu calls in %.1f s, %.0f a second; corpus %llu",
+	ktap_note(t->node,
+		  "a guest that crashed: %llu calls in %.1f s, %.0f a second; corpus %llu%s",
 		  (unsigned long long)sh->calls, sh->ms / 1000.0,
-		  sh->ms ? sh->calls * 1000.0 / sh->ms : 0.0, (unsigned long long)sh->corpus);
+		  sh->ms ? sh->calls * 1000.0 / sh->ms : 0.0, (unsigned long long)sh->corpus,
+		  reached);
 }
 
 /* Searches in one guest; *over when there is nothing left to do. */
