@@ -119,6 +119,7 @@ static void sweep_learn(struct sweep *s)
 	static struct print after;
 	unsigned int i;
 
+	shared->waits = false;
 	for (i = 0; i < 2; i++) {
 		state_restore();
 		o = sweep_try(s, FAULT_NONE);
