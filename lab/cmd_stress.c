@@ -28,7 +28,6 @@ static const char help[] =
 
 /* struct again - one module that failed, run again */
 struct again {
-	const struct test_run *run;
 	const struct driver *d;
 	const struct kernel *k;
 	const char *module;
@@ -106,9 +105,7 @@ static void minimise_all(const struct test_instead *p, const struct test_run *t)
 		for (size_t m = 0; node && m < t->built[i].n && !lab_interrupted(); m++) {
 			const char *module = t->built[i].modules[m].name;
 			const struct ktap *tested = ktap_child(node, module);
-			struct again g = {
-				.run = t, .d = d, .k = k, .module = module, .until = until
-			};
+			struct again g = { .d = d, .k = k, .module = module, .until = until };
 
 			if (tested && is_real(tested) && has_time(&g))
 				minimise(&g, p->ctx);
