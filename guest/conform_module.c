@@ -143,6 +143,50 @@ CLAIM(open_leak, "open.leak", NEED_NODE,
 	usage_compare(u, 34, "opens");
 }
 
+/* One of each kind. Returns how many kinds there are. */
+static unsigned int refused_opens(void)
+{
+	unsigned int n = 0;
+	int mode, fd, held;
+
+	for (mode = 0; mode < 3; mode++) {
+		if (!facts->open_err[mode])
+			continue;
+		fd = dev_try_open(mode | O_NONBLOCK);
+		if (fd >= 0)
+			close(fd);
+		n += fd < 0;
+	}
+	if (facts->exclusive) {
+		held = dev_open(MODE_ANY);
+		fd = dev_try_open(facts->mode | O_NONBLOCK);
+		if (fd >= 0)
+			close(fd);
+		n += fd < 0;
+		close(held);
+	}
+	return n;
+}
+
+/* What open() took before it found a reason to refuse, nobody else gives back: there is no release(). */
+CLAIM(open_leak_refused, "open.leak-refused", NEED_NODE,
+      "opens that are refused leave no memory behind")
+{
+	static struct usage u[USAGE_PARTS + 1];
+	unsigned int part, i;
+
+	if (!refused_opens())
+		SKIP("no open is refused");
+	if (!usage_open())
+		SKIP("/proc/slabinfo: %s", errno_name(errno));
+	for (part = 0; part <= USAGE_PARTS; part++) {
+		for (i = 0; i < 34; i++)
+			refused_opens();
+		usage_take(&u[part]);
+	}
+	usage_compare(u, 34, "refused opens");
+}
+
 /* Defect 9: try_module_get(THIS_MODULE) by hand, and a put that is missed somewhere. */
 CLAIM(module_refcount, "module.refcount", NEED_NODE | NEED_MODULE,
       "the module's use count after close is what it was before open")

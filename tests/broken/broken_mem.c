@@ -87,6 +87,8 @@ static int broken_mem_open(struct inode *inode, struct file *file)
 
 	if (is_bug("open_mode") && mode == O_WRONLY)
 		return -EIO;
+	if (is_bug("leak_refused") && mode == O_WRONLY)
+		return kmalloc(128, GFP_KERNEL) ? -EACCES : -ENOMEM;
 	if (is_bug("open_nonblock") && file->f_flags & O_NONBLOCK)
 		return -EINVAL;
 	if (atomic_inc_return(&broken_mem_opens) > 1 && is_bug("open_second")) {
