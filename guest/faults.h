@@ -66,6 +66,8 @@ bool state_is(const struct print *now, char why[200]);
 void state_touched(void);
 /* As loaded: loads the module again if it is not. A case that cannot have it ends. */
 void state_restore(void);
+/* Loads it again in any case, for what cannot be seen. */
+void state_reload(void);
 /* Whether two answers to the same question agree but for what varies. */
 bool item_same(const struct item *a, const struct item *b, const struct varies *v);
 void item_vary(struct varies *v, const struct item *a, const struct item *b);

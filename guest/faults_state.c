@@ -117,7 +117,7 @@ static bool looks(unsigned int i)
 {
 	if (conf_absent(&conf.ioctls[i]))
 		return false;
-	return shared->looks[i] || _IOC_DIR(conf.ioctls[i].cmd) == _IOC_READ;
+	return shared->looks[i];
 }
 
 void state_take_fd(struct print *p, int fd)
@@ -289,18 +289,15 @@ void state_learn(void)
 	shared->learned = true;
 }
 
-void state_restore(void)
+static void load_again(const char *was)
 {
 	const char *module = test_module();
-	char why[200] = "not loaded";
-	int ret;
+	char why[200];
+	int ret = reload();
 
-	if (known_fresh || (module_loaded(module) && state_is_fresh(why)))
-		return;
-	ret = reload();
 	if (ret) {
 		test_fail(__FILE__, __LINE__,
-			  "%s is not as it was (%s) and cannot be loaded again: %s", module, why,
+			  "%s is not as it was (%s) and cannot be loaded again: %s", module, was,
 			  errno_name(-ret));
 		test_end();
 	}
@@ -309,4 +306,17 @@ void state_restore(void)
 	test_fail(__FILE__, __LINE__, "%s is not as it was, though it was loaded again: %s", module,
 		  why);
 	test_end();
+}
+
+void state_restore(void)
+{
+	char why[200] = "not loaded";
+
+	if (!known_fresh && !(module_loaded(test_module()) && state_is_fresh(why)))
+		load_again(why);
+}
+
+void state_reload(void)
+{
+	load_again("whatever it is");
 }
