@@ -33,31 +33,47 @@ const struct safety_probe safety_probes[PROBES] = {
 
 /* --- what was measured before --- */
 
-/*
- * Where a result lies: of a subject, a probe and all that its tools are. @why: a new string where the probe cannot be
- * used here.
- */
-static char *result_path(const struct safety *s, const struct subject *x, size_t probe, char **why)
+/* Asked once: a run goes on with the tools that it began with. */
+static const struct safety_version *version_of(struct safety *s, size_t probe)
 {
-	struct hash *h = hash_new();
-	char hex[HASH_HEX];
+	struct safety_version *v = &s->versions[probe];
+	struct hash *h;
 
+	if (*v->hex)
+		return v;
+	h = hash_new();
 	hash_puts(h, RECIPE);
 	hash_puts(h, safety_probes[probe].name);
-	*why = safety_probes[probe].version(s, h);
+	v->why = safety_probes[probe].version(s, h);
+	hash_end(h, v->hex);
+	return v;
+}
+
+/*
+ * Where a result lies: of a subject, a probe and all that its tools are. NULL where the probe cannot be used here, or
+ * nothing can be kept.
+ */
+static char *result_path(struct safety *s, const struct subject *x, size_t probe)
+{
+	const struct safety_version *v = version_of(s, probe);
+	struct hash *h;
+	char hex[HASH_HEX];
+
+	if (v->why || !lab_cache_dir())
+		return NULL;
+	h = hash_new();
+	hash_puts(h, v->hex);
 	hash_puts(h, x->hash);
 	hash_puts(h, path_base(x->room));
 	/* all that a control differs in from another of the room */
 	hash_puts(h, safety_probes[probe].module && x->module ? x->module : "");
 	hash_end(h, hex);
-	if (*why || !lab_cache_dir())
-		return NULL;
 	return xasprintf("%s/safety/%.32s.json", lab_cache_dir(), hex);
 }
 
-void safety_keep(const struct safety *s, const struct subject *x, size_t probe)
+void safety_keep(struct safety *s, const struct subject *x, size_t probe)
 {
-	_cleanup_free_ char *why = NULL, *path = result_path(s, x, probe, &why), *text = NULL;
+	_cleanup_free_ char *path = result_path(s, x, probe), *text = NULL;
 	_cleanup_free_ char *dir = lab_cache_dir() ? xasprintf("%s/safety", lab_cache_dir()) : NULL;
 	json_t *o;
 
@@ -78,17 +94,18 @@ static bool is_new(const struct safety *s, const char *path)
 	return !s->since || (!stat(path, &st) && st.st_mtime >= s->since);
 }
 
-static void recall(const struct safety *s, struct subject *x, size_t probe)
+static void recall(struct safety *s, struct subject *x, size_t probe)
 {
-	_cleanup_free_ char *why = NULL, *path = result_path(s, x, probe, &why);
+	_cleanup_free_ char *path = result_path(s, x, probe);
+	const char *why = version_of(s, probe)->why;
 	struct said *out = &x->said[probe];
 	json_t *o;
 
-	if (why && !out->known) {
-		free(out->unmeasured);
+	if (out->known)
+		return;
+	if (why && !out->unmeasured)
 		out->unmeasured = xstrdup(why);
-	}
-	o = path && !out->known && is_new(s, path) ? json_load_file(path, 0, NULL) : NULL;
+	o = path && is_new(s, path) ? json_load_file(path, 0, NULL) : NULL;
 	if (o)
 		said_read(o, out);
 	json_decref(o);
@@ -494,6 +511,8 @@ void safety_free(struct safety *s)
 	free(s->no_rust);
 	free(s->no_kasan);
 	free(s->no_kcsan);
+	for (size_t p = 0; p < PROBES; p++)
+		free(s->versions[p].why);
 	strv_free(&s->columns);
 	if (s->tmp)
 		temp_dir_done(s->tmp);

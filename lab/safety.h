@@ -113,6 +113,25 @@ struct subject {
 	struct said *said;	       /* one a probe */
 };
 
+enum {
+	PROBE_BUILD, /* first: the others need its module */
+	PROBE_CHECKERS,
+	PROBE_CPPCHECK,
+	PROBE_COCCINELLE,
+	PROBE_STOCK,
+	PROBE_KASAN,
+	PROBE_KCSAN,
+	PROBE_FAULTS,
+	PROBE_FUZZ,
+	PROBES,
+};
+
+/* struct safety_version - of a probe's tools */
+struct safety_version {
+	char hex[HASH_HEX]; /* "": not asked yet */
+	char *why;	    /* it cannot be used here */
+};
+
 /* struct safety - the experiment */
 struct safety {
 	struct safety_bugs bugs;
@@ -124,6 +143,7 @@ struct safety {
 	char *tmp;
 	struct kernel stock, host, kasan, kcsan; /* name NULL: there is none, for the reason */
 	char *no_rust, *no_kasan, *no_kcsan;
+	struct safety_version versions[PROBES];
 	struct subject *v; /* controls first */
 	size_t n;
 };
@@ -140,18 +160,6 @@ struct safety_probe {
 	enum lab_exit (*run)(struct safety *s, struct subject *x, struct said *out);
 	/* Or many of them, side by side; each is stored as soon as it is there. */
 	enum lab_exit (*run_all)(struct safety *s, size_t probe, struct subject **x, size_t n);
-};
-enum {
-	PROBE_BUILD, /* first: the others need its module */
-	PROBE_CHECKERS,
-	PROBE_CPPCHECK,
-	PROBE_COCCINELLE,
-	PROBE_STOCK,
-	PROBE_KASAN,
-	PROBE_KCSAN,
-	PROBE_FAULTS,
-	PROBE_FUZZ,
-	PROBES,
 };
 extern const struct safety_probe safety_probes[PROBES];
 /* Of safety_static.c, safety_guest.c, safety_run.c. */
@@ -177,7 +185,7 @@ enum lab_exit safety_build(const struct subject *x, const struct kernel *k, stru
 /* What compilers said, as complaints; @failed: it does not compile. */
 void safety_read_build(const struct subject *x, const char *text, bool failed, struct said *out);
 /* Keeps what a probe brought, for the next time. */
-void safety_keep(const struct safety *s, const struct subject *x, size_t probe);
+void safety_keep(struct safety *s, const struct subject *x, size_t probe);
 
 /* struct safety_column - what is a column of the matrix: a row of the table in safety_matrix.c */
 struct safety_column {

@@ -18,8 +18,11 @@
 #define AT_ONCE	   4	/* guests, at most */
 #define FEW_CYCLES "60" /* of loads: as few as tell a leak */
 
-/* Poisons what is freed and what is allocated, and tells who writes where nothing is. */
-#define STOCK_APPEND "slub_debug=FZPU kfence.sample_interval=1"
+/*
+ * Poisons what is freed and what is allocated, and tells who writes where nothing is. A sample each millisecond would
+ * be better to have, but each is a change of code, and under emulation the guest then hardly comes up.
+ */
+#define STOCK_APPEND "slub_debug=FZPU kfence.sample_interval=20"
 #define KASAN_APPEND "kmemleak=on"
 #define DEBUG_MB     1024
 
