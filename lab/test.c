@@ -10,8 +10,8 @@
 #include "debug.h"
 #include "elf.h"
 
-#define JOB_TIMEOUT_S	  120
-#define CONFORM_TIMEOUT_S 180
+#define JOB_TIMEOUT_S	  300
+#define CONFORM_TIMEOUT_S 600
 #define STRESS_MARGIN_S	  90
 /* Of one module, on a slow host: each call has a limit of its own. */
 #define FAULTS_S 3600
@@ -790,7 +790,7 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 		boots[i]->vm.append = t->instead ? t->instead->append : NULL;
 		if (!boots[i]->vm.timeout_s)
 			boots[i]->vm.timeout_s =
-				120 + (60 + (t->instead ? t->instead->seconds : 0)) * counts[i];
+				120 + (120 + (t->instead ? t->instead->seconds : 0)) * counts[i];
 		if (t->code_dir)
 			boots[i]->vm.code_log = xasprintf("%s/%zu", t->code_dir, i);
 		if (lab_options.dump) {
