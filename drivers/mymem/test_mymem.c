@@ -286,7 +286,8 @@ TEST_WITH_TIMEOUT(with_strict_a_transfer_past_the_end_is_EINVAL_and_moves_nothin
 
 TEST(positions_have_64_bits_and_sums_do_not_wrap)
 {
-	static const off_t far[] = { 1LL << 31, 1LL << 32, (1LL << 32) + 16, INT64_MAX - 100 };
+	static const off_t far[] = { 1LL << 31, (1LL << 32) - 50, 1LL << 32, (1LL << 32) + 16,
+				     INT64_MAX - 100 };
 	unsigned char buf[100], zeros[100] = { 0 };
 	int fd = open_node(O_RDWR);
 	size_t i;
@@ -901,56 +902,136 @@ TEST(an_ADD_that_cannot_answer_has_not_added)
 }
 
 #define ADDERS 2
-#define ADDS   1000
+/* How long they add against each other. By number, one could be done before the other begins. */
+#define ADD_MS	 400
+#define ADDS_MAX (1 << 17)
 
 struct adder {
 	int fd;
 	uint64_t *olds;
-	unsigned int failed;
+	unsigned int done, failed;
+	atomic_uint *ready;
 };
 
 static void *add_many(void *arg)
 {
 	struct adder *a = arg;
 	unsigned int i;
+	long long end;
 
-	for (i = 0; i < ADDS; i++)
+	atomic_fetch_add(a->ready, 1);
+	while (atomic_load(a->ready) < ADDERS)
+		sched_yield();
+	end = now_ms() + ADD_MS;
+	for (i = 0; i < ADDS_MAX && (i % 16 || now_ms() < end); i++)
 		a->failed += add(a->fd, 8, 1, &a->olds[i]) != 0;
+	a->done = i;
 	return NULL;
 }
 
 /* Each value must have been somebody's, once. */
 static void expect_no_lost_addition(void)
 {
-	static uint64_t olds[ADDERS][ADDS];
-	static unsigned char seen[ADDERS * ADDS];
+	static uint64_t olds[ADDERS][ADDS_MAX];
+	static unsigned char seen[ADDERS * ADDS_MAX];
 	struct adder adders[ADDERS];
 	pthread_t threads[ADDERS];
 	int fd = open_again(O_RDWR);
-	unsigned int i, k, wrong = 0;
+	unsigned int i, k, wrong = 0, total = 0;
+	atomic_uint ready = 0;
 	uint64_t zero = 0;
 
 	ASSERT_EQ(pwrite(fd, &zero, 8, 8), 8);
 	for (i = 0; i < ADDERS; i++) {
-		adders[i] = (struct adder){ .fd = fd, .olds = olds[i] };
+		adders[i] = (struct adder){ .fd = fd, .olds = olds[i], .ready = &ready };
 		threads[i] = start(add_many, &adders[i]);
 	}
 	memset(seen, 0, sizeof(seen));
 	for (i = 0; i < ADDERS; i++) {
 		pthread_join(threads[i], NULL);
 		EXPECT_EQ(adders[i].failed, 0);
-		for (k = 0; k < ADDS; k++)
-			wrong += olds[i][k] >= ADDERS * ADDS || seen[olds[i][k]]++;
+		total += adders[i].done;
+		for (k = 0; k < adders[i].done; k++)
+			wrong += olds[i][k] >= ADDERS * ADDS_MAX || seen[olds[i][k]]++;
 	}
 	EXPECT_EQ(wrong, 0);
-	EXPECT_EQ(number_at(fd, 8), ADDERS * ADDS);
+	EXPECT_EQ(number_at(fd, 8), total);
+	test_note("%u and %u additions", adders[0].done, adders[1].done);
 	close(fd);
+}
+
+struct one_adder {
+	int fd;
+	struct mymem_add *add;
+	atomic_int tid;
+	atomic_bool done;
+	int result;
+};
+
+static void *add_once(void *arg)
+{
+	struct one_adder *a = arg;
+
+	atomic_store(&a->tid, gettid());
+	a->result = ioctl(a->fd, MYMEM_ADD, a->add);
+	atomic_store(&a->done, true);
+	return NULL;
+}
+
+/* A page that can be read, and whose first write waits for us. */
+static int guard_writes(void *page, struct uffdio_writeprotect *guard)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (uffd < 0)
+		SKIP("userfaultfd: %s", errno_name(errno));
+	reg.range.start = (uintptr_t)page;
+	reg.range.len = PAGE;
+	if (ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &reg))
+		SKIP("userfaultfd cannot guard against writes: %s", errno_name(errno));
+	guard->range = reg.range;
+	guard->mode = UFFDIO_WRITEPROTECT_MODE_WP;
+	SAFE(ioctl(uffd, UFFDIO_WRITEPROTECT, guard));
+	return uffd;
+}
+
+/* One that answers, and has not added yet, meets another one. */
+TEST_WITH_TIMEOUT(an_ADD_that_comes_while_another_one_answers_is_not_lost, 60)
+{
+	struct mymem_add adds[2] = { { .offset = 8, .value = 1 }, { .offset = 8, .value = 1 } };
+	struct uffdio_writeprotect guard = { .mode = 0 };
+	struct mymem_add *held = anonymous(PAGE);
+	struct one_adder first = { .add = held }, second = { .add = &adds[1] };
+	struct pollfd pfd = { .events = POLLIN };
+	pthread_t threads[2];
+	uint64_t zero = 0;
+
+	as_declared();
+	first.fd = second.fd = open_again(O_RDWR);
+	ASSERT_EQ(pwrite(first.fd, &zero, 8, 8), 8);
+	*held = adds[0];
+	pfd.fd = guard_writes(held, &guard);
+	threads[0] = start(add_once, &first);
+	ASSERT_EQ(poll(&pfd, 1, 20000), 1);
+	threads[1] = start(add_once, &second);
+	while (!atomic_load(&second.done) && task_state(atomic_load(&second.tid)) != 'D')
+		usleep(1000);
+	guard.mode = 0;
+	SAFE(ioctl(pfd.fd, UFFDIO_WRITEPROTECT, &guard));
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	EXPECT_EQ(first.result, 0);
+	EXPECT_EQ(second.result, 0);
+	EXPECT_NE(held->old, adds[1].old);
+	EXPECT_EQ(number_at(first.fd, 8), 2);
 }
 
 struct mapped_adder {
 	_Atomic uint64_t *number;
 	uint64_t added;
-	atomic_bool stop;
+	atomic_bool begun, stop;
 };
 
 static void *add_mapped(void *arg)
@@ -960,6 +1041,7 @@ static void *add_mapped(void *arg)
 	while (!atomic_load(&m->stop)) {
 		atomic_fetch_add(m->number, 1);
 		m->added++;
+		atomic_store(&m->begun, true);
 	}
 	return NULL;
 }
@@ -972,13 +1054,17 @@ static void expect_no_addition_undone(void)
 	uint64_t zero = 0, old, last = 0;
 	unsigned int i, back = 0;
 	pthread_t thread;
+	long long end;
 	void *at;
 
 	ASSERT_EQ(pwrite(fd, &zero, 8, 8), 8);
 	at = map(fd, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
 	m.number = (_Atomic uint64_t *)at + 1;
 	thread = start(add_mapped, &m);
-	for (i = 0; i < 5 * ADDS; i++) {
+	while (!atomic_load(&m.begun))
+		sched_yield();
+	end = now_ms() + ADD_MS;
+	for (i = 0; i % 16 || now_ms() < end; i++) {
 		ASSERT_EQ(add(fd, 8, 1, &old), 0);
 		back += i && old <= last;
 		last = old;
@@ -986,7 +1072,7 @@ static void expect_no_addition_undone(void)
 	atomic_store(&m.stop, true);
 	pthread_join(thread, NULL);
 	EXPECT_EQ(back, 0);
-	EXPECT_EQ(number_at(fd, 8), 5 * ADDS + m.added);
+	EXPECT_EQ(number_at(fd, 8), i + m.added);
 	munmap(at, PAGE);
 	close(fd);
 }
