@@ -65,7 +65,7 @@ static int group_setup(void **state)
 	ini = xasprintf(
 		"[arch]\nname = amd64\nmachine = %s\nkbuild = x86\ntriplet = x86_64-linux-gnu\n"
 		"cross_packages = q\n"
-		"rust_packages = q\nrust_make = q\n"
+		"rust_packages = q\nrust_make = q\ngdb_argument = q\nmodules = 0x1..0x2\n"
 		"image = pvh-elf\nbuilt_image = arch/x86/boot/bzImage\nqemu = q\nqemu_package = q\n"
 		"qemu_machine = q35\ncpu = max\ncpu_exact = qemu64\nconsole = ttyS0\n"
 		"append = a\nappend_exact = b\n",
