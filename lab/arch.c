@@ -23,10 +23,10 @@ static const struct {
 	const char *key;
 	size_t offset;
 } keys[] = {
-	KEY(name),	    KEY(machine),      KEY(kbuild), KEY(triplet),     KEY(cross_packages),
-	KEY(rust_packages), KEY(rust_make),    KEY(image),  KEY(built_image), KEY(qemu),
-	KEY(qemu_package),  KEY(qemu_machine), KEY(cpu),    KEY(cpu_exact),   KEY(console),
-	KEY(append),	    KEY(append_exact), KEY(modules),     KEY(gdb_argument),
+	KEY(name),	    KEY(machine),      KEY(kbuild),  KEY(triplet),	KEY(cross_packages),
+	KEY(rust_packages), KEY(rust_make),    KEY(image),   KEY(built_image),	KEY(qemu),
+	KEY(qemu_package),  KEY(qemu_machine), KEY(cpu),     KEY(cpu_exact),	KEY(console),
+	KEY(append),	    KEY(append_exact), KEY(modules), KEY(gdb_argument),
 };
 
 static struct arch *archs;

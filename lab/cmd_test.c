@@ -54,7 +54,8 @@ int cmd_test(int argc, char **argv)
 	enum lab_exit ret;
 	struct args a;
 	int r = args_parse(argc, argv,
-			   ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_RUST | ARG_COVERAGE | ARG_DUMP,
+			   ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_RUST | ARG_COVERAGE |
+				   ARG_DUMP,
 			   help, &a);
 
 	if (r)

@@ -552,8 +552,8 @@ static void add_places(Elf *elf, Elf_Scn *table, const GElf_Shdr *table_sh,
 		       struct elf_place **places, size_t *n)
 {
 	Elf_Data *data = elf_getdata(table, NULL);
-	size_t entries = data && table_sh->sh_entsize ? table_sh->sh_size / table_sh->sh_entsize :
-							0;
+	size_t entries =
+		data && table_sh->sh_entsize ? table_sh->sh_size / table_sh->sh_entsize : 0;
 	Elf_Scn *scn = NULL;
 
 	while ((scn = elf_nextscn(elf, scn))) {

@@ -277,8 +277,6 @@ static enum lab_exit resolve(void *ctx, struct apt_root *apt, struct deb_set *se
 	*set = (struct deb_set){ .suite = xstrdup(t->place.suite->name),
 				 .arch = xstrdup(arch_host()->name),
 				 .when = utc_now(),
-				 .release = xstrdup(""),
-				 .version = xstrdup(""),
 				 .needs_libc = xstrdup("0") };
 	root_add_packages(&specs);
 	for (size_t i = 0; i < ARRAY_SIZE(compilers); i++)
@@ -297,7 +295,7 @@ static enum lab_exit resolve(void *ctx, struct apt_root *apt, struct deb_set *se
 		return lab_fail(LAB_CANNOT, NULL, "the archive's %s has no source in it", SOURCE);
 	if (ret)
 		return ret;
-	free(set->version);
+	set->release = xstrdup(source->package + strlen(SOURCE "-"));
 	set->version = xstrdup(source->version);
 	err = deb_set_write(set, t->place.next_json);
 	return err ? cannot_write(t->place.next_json, -err) : LAB_OK;
@@ -369,7 +367,7 @@ static enum lab_exit check_config(const struct target *t, const char *root)
 	return ret;
 }
 
-static enum lab_exit run_configure(struct target *t, const struct deb *source, const char *root)
+static enum lab_exit run_configure(struct target *t, const char *series, const char *root)
 {
 	_cleanup_free_ char *asked = root_file(root, "tmp/asked");
 	_cleanup_free_ char *what = xasprintf("the configuration of %s", t->place.name);
@@ -381,7 +379,7 @@ static enum lab_exit run_configure(struct target *t, const struct deb *source, c
 
 	if (err)
 		return cannot_write(asked, -err);
-	strv_add(&job.args, source->package + strlen(SOURCE "-"));
+	strv_add(&job.args, series);
 	add_make_args(t->place.arch, &job.args);
 	lab_stage("build", "%s  unpacking the source", t->place.name);
 	ret = root_run(&job);
@@ -439,7 +437,7 @@ static enum lab_exit make(struct target *t, const struct deb_set *set, const cha
 		return LAB_CANNOT;
 	ret = root_unpack(&t->place, set, root);
 	if (!ret)
-		ret = run_configure(t, source_of(set), root);
+		ret = run_configure(t, set->release, root);
 	if (!ret)
 		ret = run_build(t, root);
 	if (!ret)

@@ -30,7 +30,7 @@ struct lab_options {
 	bool yes;     /* --yes, or CI is set: ask nothing */
 	bool dry_run; /* --dry-run: print the commands that would boot guests, boot none */
 	int verbose;  /* -v: commands and the kernel log as they come */
-	bool dump;   /* --dump: a guest that crashes leaves its memory in a file */
+	bool dump;    /* --dump: a guest that crashes leaves its memory in a file */
 	bool rust; /* --rust: modules are built by the kernel's own toolchain, with the twins in Rust */
 	int timeout_s; /* --timeout: deadline of one guest; 0: the default */
 };

@@ -17,9 +17,9 @@
 #define FAULTS_S 3600
 /* What it takes to report leaks; and each bad access, not only the first. */
 #define FAULTS_APPEND "kmemleak=on kasan_multi_shot"
-#define SILENCE_S	  90   /* the agent says every few seconds that it lives */
-#define FEW_CYCLES	  "60" /* of loads: as few as tests/broken proves to tell a leak */
-#define GUESTS_MOST	  4    /* of half a GiB each */
+#define SILENCE_S     90   /* the agent says every few seconds that it lives */
+#define FEW_CYCLES    "60" /* of loads: as few as tests/broken proves to tell a leak */
+#define GUESTS_MOST   4	   /* of half a GiB each */
 
 /* struct item - one module on one kernel: the unit that is given to a boot */
 struct item {
@@ -542,8 +542,8 @@ static void write_dump_script(struct boot *b, struct item **items, size_t n)
 
 			/* of those that were unloaded since there is nothing to see */
 			if (j && j->out.s && j->ended && !items[i]->done)
-				debug_script_module(&script, built->driver,
-						    &built->modules[m], j->out.s);
+				debug_script_module(&script, built->driver, &built->modules[m],
+						    j->out.s);
 		}
 	}
 	if (file_write(path, script.s, script.n))

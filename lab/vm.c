@@ -23,9 +23,10 @@
 #define STDERR_MAX    65536
 #define TURN_MS	      10 /* how often the channels are looked at */
 #define CHANNEL_MAX   (1LL << 30)
-#define DUMP_S	      120	/* for QEMU to write the memory */
-#define DUMP_SPARE    (64LL << 20) /* what else goes into that file, and what is to be left of the disk */
-#define PANIC_LINE    "Kernel panic - not syncing"
+#define DUMP_S	      120 /* for QEMU to write the memory */
+#define DUMP_SPARE \
+	(64LL << 20) /* what else goes into that file, and what is to be left of the disk */
+#define PANIC_LINE "Kernel panic - not syncing"
 
 /* What we ended a guest for; NOTHING: it ends by itself. */
 enum kill_reason {
@@ -61,7 +62,11 @@ struct vm_state {
 	enum kill_reason kill;
 	bool registers_known;
 	/* what @dump is waiting for */
-	enum { DUMP_NOT, DUMP_ASKED, DUMP_DONE } dump;
+	enum {
+		DUMP_NOT,
+		DUMP_ASKED,
+		DUMP_DONE
+	} dump;
 	double dump_until;
 	char *dump_part; /* written to, and renamed when it is whole */
 	bool dump_plain, quit;

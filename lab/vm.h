@@ -66,7 +66,7 @@ struct vm {
 	/* results */
 	unsigned long trace_mark; /* exact_mark() of the program that was traced last, as it said */
 	enum vm_end end;
-	bool dumped;	/* @dump is there */
+	bool dumped;		/* @dump is there */
 	struct buf log;		/* the kernel log, whole, CRs removed */
 	char *why;		/* QEMU's message or reason, or NULL */
 	char *accel;		/* "kvm" or "tcg" */
