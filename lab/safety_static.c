@@ -288,7 +288,11 @@ static enum lab_exit read_tool(const char *by, const struct strv *argv, const st
 		if (is_one(line))
 			said_add(out, by, NULL, line, NULL);
 	}
-	out->known = !ret;
+	/* a tool that does not work has not looked */
+	if (!ret && p.status && !out->n && !out->unmeasured)
+		out->unmeasured = xasprintf("%s ends with status %d: %.200s", by, p.status,
+					    lines.n ? lines.v[lines.n - 1] : "it says nothing");
+	out->known = !ret && !out->unmeasured;
 	strv_free(&lines);
 	proc_free(&p);
 	return ret;
