@@ -10,7 +10,7 @@
 #include "debug.h"
 #include "elf.h"
 
-#define JOB_TIMEOUT_S	  300
+#define JOB_TIMEOUT_S	  120
 #define CONFORM_TIMEOUT_S 600
 #define STRESS_MARGIN_S	  90
 /* Of one module, on a slow host: each call has a limit of its own. */
