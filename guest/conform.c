@@ -647,12 +647,7 @@ int main(int argc, char **argv)
 	int opt, n = 0;
 
 	args[n++] = argv[0];
-	facts = mmap(NULL, sizeof(*facts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		     0);
-	if (facts == MAP_FAILED) {
-		perror("mmap");
-		return TEST_FAIL;
-	}
+	facts = shared_memory(sizeof(*facts));
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
 		case 'n':

@@ -90,8 +90,7 @@ CLAIM(caller_nobody, "caller.nobody", NEED_NODE,
       "nobody opens what the mode of the node allows or is told EPERM or EACCES; what it forbids fails with EACCES")
 {
 	static const mode_t modes[] = { 0666, 0444, 0222, 0600 };
-	long *ret = mmap(NULL, 3 * sizeof(*ret), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			 -1, 0);
+	long *ret = shared_memory(3 * sizeof(*ret));
 	unsigned int i;
 	int flags;
 	bool may;
@@ -316,8 +315,7 @@ static bool told_too(const struct told *t, const char *what, unsigned int offset
 /* pid_namespaces(7): a number means something in its namespace only. pid_vnr() and its like translate. */
 CLAIM(ns_pid, "ns.pid", NEED_NODE, "a process in a pid namespace is not told its number outside")
 {
-	struct told *t = mmap(NULL, WORKERS * sizeof(*t), PROT_READ | PROT_WRITE,
-			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct told *t = shared_memory(WORKERS * sizeof(*t));
 	unsigned int i, k;
 	pid_t pid, first;
 	int status;

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -216,7 +215,7 @@ static pid_t wait_in_read(struct waiter **shared, int sa_flags)
 	pid_t pid;
 
 	tick(false);
-	w = mmap(NULL, sizeof(*w), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	w = shared_memory(sizeof(*w));
 	*shared = w;
 	fd = dev_open(MODE_READ);
 	tick(true);

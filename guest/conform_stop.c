@@ -15,7 +15,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -302,8 +301,7 @@ static void nothing(void)
 CLAIM(seccomp_strict, "seccomp.strict", NEED_NODE,
       "strict seccomp leaves read and write of an open descriptor as they are, also when stopped in them")
 {
-	struct confined *c = mmap(NULL, 2 * sizeof(*c), PROT_READ | PROT_WRITE,
-				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct confined *c = shared_memory(2 * sizeof(*c));
 	struct waiter *w;
 
 	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0)

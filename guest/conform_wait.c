@@ -29,17 +29,6 @@
 #define OWN_DIR "/dev/.cdevlab"
 #define LOOK_US 500
 
-static void *shared(size_t size)
-{
-	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (map == MAP_FAILED) {
-		test_fail(__FILE__, __LINE__, "mmap: %s", errno_name(errno));
-		test_end();
-	}
-	return map;
-}
-
 /* --- calls that wait --- */
 
 const struct uapi_ioctl *waiter_ioctl;
@@ -135,7 +124,7 @@ bool waiter_ends(struct waiter *w)
 
 bool waiter_start(struct waiter **new, long (*call)(struct waiter *w), int fd, void (*before)(void))
 {
-	struct waiter *w = shared(sizeof(*w));
+	struct waiter *w = shared_memory(sizeof(*w));
 	pid_t pid;
 
 	*new = w;
@@ -168,7 +157,7 @@ static void *waiter_run(void *arg)
 
 bool waiter_thread(struct waiter **new, long (*call)(struct waiter *w), int fd)
 {
-	struct waiter *w = shared(sizeof(*w));
+	struct waiter *w = shared_memory(sizeof(*w));
 	pthread_t thread;
 
 	*new = w;
@@ -297,7 +286,7 @@ int probe_child(struct probe *p, int fd, const char *node, int (*before)(void))
 
 struct probe *probe_new(void)
 {
-	return shared(sizeof(struct probe));
+	return shared_memory(sizeof(struct probe));
 }
 
 bool is_refusal(long ret)

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "faults.h"
@@ -679,12 +678,7 @@ int main(int argc, char **argv)
 {
 	static char why[160];
 
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		      0);
-	if (shared == MAP_FAILED) {
-		perror("mmap");
-		return TEST_FAIL;
-	}
+	shared = shared_memory(sizeof(*shared));
 	conf_find(NULL);
 	argc = own_options(argc, argv);
 	if (!faults_open(why)) {

@@ -91,9 +91,8 @@ bool faults_open(char why[160])
 	injectors_set("times", "-1");
 	knob_set("failslab", "probability", "100");
 	knob_set("fail_page_alloc", "probability", "100");
-	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		       -1, 0);
-	return outcome != MAP_FAILED;
+	outcome = shared_memory(sizeof(*outcome));
+	return true;
 }
 
 static void on_tick(int sig)

@@ -106,10 +106,9 @@ static void shared_open(void)
 		closedir(dir);
 	if (map == MAP_FAILED) {
 		test_note("the host does not see the programs: no shared memory");
-		map = mmap(NULL, sizeof(struct fuzz_shared), PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		map = shared_memory(sizeof(struct fuzz_shared));
 	}
-	fuzz.shared = map == MAP_FAILED ? NULL : map;
+	fuzz.shared = map;
 }
 
 static void sum(unsigned long *calls, unsigned long *ok, unsigned long *programs)
@@ -322,8 +321,6 @@ static void test_search(void)
 	if (!conf.n_nodes)
 		SKIP("the module has no node");
 	shared_open();
-	if (!fuzz.shared)
-		test_end();
 	why = fuzz.unguided ? "not wanted" : fuzz_coverage_open(test_module());
 	fuzz.guided = !why;
 	if (why && !fuzz.repeat)
@@ -474,12 +471,7 @@ int main(int argc, char **argv)
 	}
 	fuzz.repeat = replay ? repeat : 0;
 	conf_find(path);
-	fuzz.state = mmap(NULL, sizeof(*fuzz.state), PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (fuzz.state == MAP_FAILED) {
-		perror("mmap");
-		return TEST_FAIL;
-	}
+	fuzz.state = shared_memory(sizeof(*fuzz.state));
 	search_case.timeout_s = fuzz.seconds + (STUCK_RUN_MS + 3 * END_MS) / 1000;
 	test_register(&search_case);
 	optind = 0;

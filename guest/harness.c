@@ -14,7 +14,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -497,12 +496,7 @@ int harness_main(int argc, char **argv)
 	if (list)
 		return 0;
 
-	verdict = mmap(NULL, sizeof(*verdict), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		       -1, 0);
-	if (verdict == MAP_FAILED) {
-		perror("mmap");
-		return TEST_FAIL;
-	}
+	verdict = shared_memory(sizeof(*verdict));
 	cpus_one();
 	printf("KTAP version 1\n");
 	if (!total) {

@@ -80,6 +80,7 @@ struct program_output program_run_as(uid_t uid, const char *fmt, ...)
 pid_t program_start(int out, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Monotonic milliseconds. */
 long long now_ms(void);
+void *shared_memory(size_t size);
 /* Writes a mark to the kernel log: MARK_BEGIN or MARK_END of the test path. */
 void mark_begin(const char *test);
 void mark_end(const char *test);

@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -745,12 +744,7 @@ int main(int argc, char **argv)
 		list(n_list);
 		return 0;
 	}
-	stress.shared = mmap(NULL, sizeof(*stress.shared), PROT_READ | PROT_WRITE,
-			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (stress.shared == MAP_FAILED) {
-		perror("mmap");
-		return TEST_FAIL;
-	}
+	stress.shared = shared_memory(sizeof(*stress.shared));
 	hammer_case.timeout_s = stress.seconds + (EXTENSION_MS + 3 * END_MS) / 1000;
 	test_register(&hammer_case);
 	test_register(&after_case);
