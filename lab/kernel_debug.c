@@ -17,9 +17,8 @@
 
 #define RECIPE "1" /* raised when what is made, or how, changes */
 /* The newest source that is built by Debian 13's compilers. */
-#define SUITE	    "trixie-backports"
-#define SOURCE	    "linux-source"
-#define SOURCE_FILE "usr/src/" SOURCE "-"
+#define SUITE  "trixie-backports"
+#define SOURCE "linux-source"
 /* What is needed on disk at most while it is made, beside the downloads. */
 #define NEED	       (6000LL << 20)
 #define MEMORY_MB      768 /* of a guest: shadows, and what was freed is kept for a while */
@@ -27,13 +26,7 @@
 #define STEPS_EXPECTED 2600 /* lines of make, before one was counted */
 #define BUILD_LIMIT_S  (4 * 3600)
 
-static const struct {
-	const char *name, *finds;
-} kinds[] = {
-	{ "kasan",
-	  "bad memory accesses, leaks, lock order, sleeping where one must not; fault injection" },
-	{ "kcsan", "data races, and what kasan finds of locks" },
-};
+static const char *const kinds[] = { "kasan", "kcsan" };
 
 /* struct target - one debug kernel */
 struct target {
@@ -56,8 +49,8 @@ static const char *kind_find(const char *rest)
 	size_t n = strcspn(rest, "/");
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (strlen(kinds[i].name) == n && !strncmp(kinds[i].name, rest, n))
-			return kinds[i].name;
+		if (strlen(kinds[i]) == n && !strncmp(kinds[i], rest, n))
+			return kinds[i];
 	return NULL;
 }
 
@@ -177,10 +170,14 @@ static enum lab_exit debug_get(const char *rest, bool update, struct kernel *k)
 			_cleanup_free_ char *hint = xasprintf(
 				"cdevlab kernel build %s: about a quarter of an hour, once", rest);
 
-			ret = lab_fail(LAB_CANNOT, hint, "%s is not built%s", t.place.name,
-				       file_exists(t.place.lock_json) ?
-					       " with the configuration that it has now" :
-					       "");
+			if (damaged)
+				ret = lab_fail(LAB_CANNOT, hint, "%s is damaged: it has no %s",
+					       t.place.name, damaged);
+			else
+				ret = lab_fail(LAB_CANNOT, hint, "%s is not built%s", t.place.name,
+					       file_exists(t.place.lock_json) ?
+						       " with the configuration that it has now" :
+						       "");
 		}
 	}
 	if (!ret)
@@ -222,7 +219,7 @@ static enum lab_exit debug_list(json_t *rows)
 
 			if (!file_exists(fragment))
 				continue;
-			ret = target_set(kinds[i].name, arch_at(a), &t);
+			ret = target_set(kinds[i], arch_at(a), &t);
 			if (ret)
 				return ret;
 			root = root_current(&t.place, RECIPE, t.id, hash, &damaged);
