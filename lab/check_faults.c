@@ -21,12 +21,7 @@ static enum lab_exit sweep_rooms(struct ktap *suite, const char *kernel)
 	strv_add(&p.argv, "open");
 	t.instead = &p;
 	strv_add(&t.kernels, kernel);
-	ret = test_prepare(&t);
-	if (!ret)
-		ret = test_boot(&t);
-	if (t.root)
-		ktap_move(suite, t.root);
-	test_run_free(&t);
+	ret = test_into(&t, suite);
 	test_instead_free(&p);
 	return ret;
 }
@@ -188,9 +183,7 @@ static enum lab_exit prove(struct ktap *suite, const char *kernel)
 	test_instead_faults(&p);
 	strv_add(&t.drivers, dir);
 	strv_add(&t.kernels, kernel);
-	ret = n ? test_prepare(&t) : lab_fail(LAB_CANNOT, NULL, "cannot read %s", table);
-	if (!ret && !t.built[0].n)
-		ret = LAB_FAILED; /* the compiler has said why */
+	ret = n ? test_prepare_one(&t) : lab_fail(LAB_CANNOT, NULL, "cannot read %s", table);
 	if (!ret)
 		ret = boot_wrongs(suite, &t, wrongs, n, guests);
 	for (size_t i = 0; i < n; i++) {

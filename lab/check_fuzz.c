@@ -28,9 +28,7 @@ static enum lab_exit fuzz_bug(struct ktap *suite, const char *bug, int seconds, 
 	enum lab_exit ret;
 
 	strv_addf(&t.drivers, "%s/" ROOM, lab_data_dir());
-	ret = test_prepare(&t);
-	if (!ret && !t.built[0].n)
-		ret = LAB_FAILED; /* the compiler has said why */
+	ret = test_prepare_one(&t);
 	if (!ret) {
 		t.d[0].params = xasprintf("bug=%s", bug);
 		ret = fuzz_run(&f);

@@ -518,13 +518,11 @@ static enum lab_exit check_proofs(struct ktap *suite)
 	size_t n;
 
 	strv_add(&t.drivers, dir);
-	ret = test_prepare(&t);
+	ret = test_prepare_one(&t);
 	crash_rows(table, &rows);
 	n = rows.n + ARRAY_SIZE(parts);
 	boots = xcalloc(n, sizeof(*boots));
 	list = xcalloc(n, sizeof(*list));
-	if (!ret && !t.built[0].n)
-		ret = LAB_FAILED; /* the compiler has said why */
 	for (size_t i = 0; i < n && !ret; i++) {
 		list[i] = &boots[i];
 		ret = proof_boot(&boots[i], &t.k[0], &t.built[0], table,
@@ -558,12 +556,7 @@ static enum lab_exit stress_rooms(struct ktap *suite)
 	enum lab_exit ret;
 
 	test_instead_stress(&p, STRESS_S, time(NULL));
-	ret = test_prepare(&t);
-	if (!ret)
-		ret = test_boot(&t);
-	if (t.root)
-		ktap_move(suite, t.root);
-	test_run_free(&t);
+	ret = test_into(&t, suite);
 	test_instead_free(&p);
 	return ret;
 }
@@ -654,9 +647,7 @@ static enum lab_exit stress_races(struct ktap *suite)
 	enum lab_exit ret;
 
 	strv_add(&t.drivers, dir);
-	ret = test_prepare(&t);
-	if (!ret && !t.built[0].n)
-		ret = LAB_FAILED; /* the compiler has said why */
+	ret = test_prepare_one(&t);
 	if (!ret && file_read(table, &text))
 		ret = lab_fail(LAB_CANNOT, NULL, "cannot read %s", table);
 	if (!ret)

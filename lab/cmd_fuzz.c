@@ -44,10 +44,7 @@ int cmd_fuzz(int argc, char **argv)
 		ret = fuzz_run(&f);
 	if (!ret && !lab_options.dry_run) {
 		ktap_print(stdout, t.root);
-		if (a.junit)
-			ret = results_write_junit(a.junit, t.root);
-		if (!ret && a.json)
-			ret = results_write_json(a.json, ktap_json(t.root));
+		ret = results_write_asked(a.junit, a.json, t.root);
 		if (!ret)
 			ret = test_exit(&t);
 	}

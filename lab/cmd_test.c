@@ -75,10 +75,8 @@ int cmd_test(int argc, char **argv)
 			print_matrix(t.root);
 		if (t.coverage)
 			ret = print_coverage(&t);
-		if (!ret && a.junit)
-			ret = results_write_junit(a.junit, t.root);
-		if (!ret && a.json)
-			ret = results_write_json(a.json, ktap_json(t.root));
+		if (!ret)
+			ret = results_write_asked(a.junit, a.json, t.root);
 		if (!ret)
 			ret = test_exit(&t);
 	}

@@ -70,10 +70,7 @@ enum lab_exit instead_run(const struct test_instead *p, struct args *a)
 	if (!ret && !lab_options.dry_run) {
 		ktap_print(stdout, t.root);
 		print_lines(p, t.root);
-		if (a->junit)
-			ret = results_write_junit(a->junit, t.root);
-		if (!ret && a->json)
-			ret = results_write_json(a->json, ktap_json(t.root));
+		ret = results_write_asked(a->junit, a->json, t.root);
 		if (!ret)
 			ret = test_exit(&t);
 		if (p->failed && (ret == LAB_FAILED || ret == LAB_CRASHED || ret == LAB_TIMEOUT))

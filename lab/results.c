@@ -56,6 +56,13 @@ enum lab_exit results_write_junit(const char *path, const struct ktap *root)
 	return write_text(path, text, n);
 }
 
+enum lab_exit results_write_asked(const char *junit, const char *json, const struct ktap *root)
+{
+	enum lab_exit ret = junit ? results_write_junit(junit, root) : LAB_OK;
+
+	return !ret && json ? results_write_json(json, ktap_json(root)) : ret;
+}
+
 enum lab_exit results_begin(struct results *r, const char *out)
 {
 	_cleanup_free_ char *now = utc_now(), *stamp = str_replace(now, ":", "-"), *parent = NULL;

@@ -13,6 +13,8 @@
 /* Writes (and frees) a JSON value, or the tree as JUnit: atomically; "-": standard output. */
 enum lab_exit results_write_json(const char *path, json_t *value);
 enum lab_exit results_write_junit(const char *path, const struct ktap *root);
+/* The tree in the files of --junit and --json; NULL: not asked for. */
+enum lab_exit results_write_asked(const char *junit, const char *json, const struct ktap *root);
 
 /* struct results - a results directory in the making: @tmp becomes @dir by results_commit() */
 struct results {

@@ -193,6 +193,13 @@ enum lab_exit test_prepare(struct test_run *t)
 	return ret;
 }
 
+enum lab_exit test_prepare_one(struct test_run *t)
+{
+	enum lab_exit ret = test_prepare(t);
+
+	return ret ? ret : t->built[0].n ? LAB_OK : LAB_FAILED;
+}
+
 /* --- what runs in the guest --- */
 
 /* --only MODULE[/JOB[/CASE]]: whether a job is wanted; load and unload always are. */
@@ -895,6 +902,18 @@ enum lab_exit test_boot(struct test_run *t)
 	free(items);
 	temp_dir_done(t->code_dir);
 	t->code_dir = NULL;
+	return ret;
+}
+
+enum lab_exit test_into(struct test_run *t, struct ktap *suite)
+{
+	enum lab_exit ret = test_prepare(t);
+
+	if (!ret)
+		ret = test_boot(t);
+	if (t->root)
+		ktap_move(suite, t->root);
+	test_run_free(t);
 	return ret;
 }
 

@@ -66,8 +66,12 @@ struct test_run {
  * A room that does not compile is a failed test in the tree, not an error.
  */
 enum lab_exit test_prepare(struct test_run *t);
+/* The same of one room, which must compile. Return: LAB_FAILED if not; the compiler has said why. */
+enum lab_exit test_prepare_one(struct test_run *t);
 /* Boots and judges. Return: LAB_OK however the tests went, or LAB_CANNOT, LAB_INTERRUPTED. */
 enum lab_exit test_boot(struct test_run *t);
+/* Prepares, boots, moves the tree to @suite and frees @t. */
+enum lab_exit test_into(struct test_run *t, struct ktap *suite);
 /* The exit code that the tree deserves. */
 enum lab_exit test_exit(const struct test_run *t);
 void test_run_free(struct test_run *t);
