@@ -767,6 +767,73 @@ static void an_oops_in_a_test_is_a_crash_that_its_line_reproduces(void **state)
 	CHECK(again, !strstr(again->out, "a case before"));
 }
 
+/* --- looking at it --- */
+
+static void the_memory_of_a_crash_is_kept_whole_and_gdb_reads_it(void **state)
+{
+	_cleanup_free_ char *dir = make_dir("dump"), *label = NULL, *command = NULL;
+	struct run *r = start(NULL, "test %s/faults --only oops_ioctl/test_oops_ioctl --dump -o %s",
+			      rooms, dir);
+	struct run *gdb;
+	struct stat st;
+
+	(void)state;
+	finish(r);
+	is_crash(r, "oops_ioctl");
+	label = after_label(r, "memory: ");
+	label[strcspn(label, ";")] = '\0';
+	CHECK(r, str_starts(label, dir));
+	/* the guest has 256 MB */
+	CHECK(r, !stat(label, &st) && st.st_size > 256 << 20);
+	command = xasprintf("exec gdb -nx -batch -x %s.gdb -ex 'print (long)nowhere' "
+			    "-ex 'info symbol machine_restart' -ex 'info line faults_oops'",
+			    label);
+	gdb = run_argv(NULL, (char *[]){ (char *)"/bin/sh", (char *)"-c", command, NULL });
+	finish(gdb);
+	OUT_HAS(gdb, "$1 = 8");
+	OUT_HAS(gdb, "machine_restart in section .text");
+	OUT_HAS(gdb, "\"faults.c\"");
+}
+
+static void gdb_stops_in_the_drivers_function_with_its_source(void **state)
+{
+	_cleanup_free_ char *dir = make_dir("gdb");
+	struct run *r;
+
+	(void)state;
+	put(dir, "script",
+	    "break faults_ioctl\ncontinue\nlist\nprint cmd == 0\nbacktrace 2\nkill\n");
+	r = start(NULL, "gdb %s/faults --only warns --batch -x %s/script", rooms, dir);
+	finish(r);
+	OUT_HAS(r, "warns is loaded, its init function was not called yet");
+	OUT_HAS(r, "faults_ioctl (file=");
+	OUT_HAS(r, "if (cmd != FAULTS_DO)");
+	OUT_HAS(r, "$1 = 0");
+	OUT_HAS(r, "sys_ioctl");
+	is_verdict(r, LAB_OK);
+}
+
+static int lines_reached(const struct run *r)
+{
+	_cleanup_free_ char *figure = after_label(r, "greeter.c: ");
+
+	return atoi(figure);
+}
+
+static void a_test_less_is_lines_less(void **state)
+{
+	struct run *with = start(NULL, "test greeter --only greeter/conform --coverage");
+	struct run *without = start(NULL, "test greeter --only greeter/none --coverage");
+
+	(void)state;
+	finish(with);
+	finish(without);
+	/* loading it alone reaches something, too */
+	CHECK(without, lines_reached(without) > 0);
+	CHECK(with, lines_reached(with) > lines_reached(without));
+	OUT_HAS(without, "not reached: ");
+}
+
 static void a_warning_fails_the_test_that_caused_it(void **state)
 {
 	struct run *r = start(NULL, "test %s/faults --only warns/test_warns", rooms);
@@ -1927,6 +1994,9 @@ int main(int argc, char **argv)
 		TEST(a_module_that_does_not_load_fails_with_its_errno),
 		TEST(an_oops_at_load_or_unload_is_a_crash_with_source_lines),
 		TEST(an_oops_in_a_test_is_a_crash_that_its_line_reproduces),
+		TEST(the_memory_of_a_crash_is_kept_whole_and_gdb_reads_it),
+		TEST(gdb_stops_in_the_drivers_function_with_its_source),
+		TEST(a_test_less_is_lines_less),
 		TEST(a_warning_fails_the_test_that_caused_it),
 		TEST(a_guest_that_hangs_is_ended_at_its_deadline),
 		TEST(a_guest_that_is_silent_is_ended_long_before_its_deadline),
