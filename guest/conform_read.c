@@ -237,6 +237,36 @@ CLAIM(read_fault, "read.fault", NEED_DATA,
 	}
 }
 
+/*
+ * A copy to user memory may fault and sleep. Under a spinlock, or with page faults off, it is cut short
+ * where the page is not there yet.
+ */
+CLAIM(read_fresh, "read.fresh", NEED_READ,
+      "a read into memory that was never touched returns what it returns to other memory")
+{
+	int fd = dev_open(MODE_READ);
+	size_t len = page_size();
+	char *fresh, *touched;
+	long expected, ret;
+
+	if (facts->read != READ_DATA && (facts->read != READ_FAILS || facts->read_err != EFAULT))
+		SKIP("a read returns no data");
+	fresh = mmap(NULL, 2 * len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_TRUE(fresh != MAP_FAILED);
+	touched = fresh + len;
+	madvise(fresh, 2 * len, MADV_NOHUGEPAGE);
+	memset(touched, 0, len);
+	ret = dev_read(fd, fresh, len);
+	if (facts->positioned)
+		dev_seek(fd, 0, SEEK_SET);
+	expected = dev_read(fd, touched, len);
+	/* Of a stream, the second read returns other data, and may find its end. */
+	if (facts->positioned ? ret != expected : ret == -EFAULT && expected != -EFAULT)
+		test_fail(__FILE__, __LINE__, "read of %zu: %s, to memory in use %s", len,
+			  result(ret), result(expected));
+	munmap(fresh, 2 * len);
+}
+
 /* write(2), EFAULT. */
 CLAIM(write_fault, "write.fault", NEED_WRITE,
       "a write from unmapped or kernel memory fails with EFAULT and moves nothing")

@@ -222,7 +222,11 @@ static ssize_t broken_mem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	}
 	if (!room)
 		goto out;
+	if (is_bug("read_fresh"))
+		pagefault_disable(); /* as a spinlock would */
 	n = copy_to_iter(broken_mem_data + pos, room, to);
+	if (is_bug("read_fresh"))
+		pagefault_enable();
 	ret = n;
 	if (!n && !is_bug("read_fault"))
 		ret = -EFAULT;
