@@ -78,6 +78,19 @@ struct Memory {
     bytes: Mutex<VVec<u8>>,
 }
 
+/// What C has under this name is a macro where locks are checked.
+///
+/// # Safety
+///
+/// `lock` is initialised and stays.
+#[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
+unsafe fn mutex_lock_killable(lock: *mut bindings::mutex) -> kernel::ffi::c_int {
+    // SAFETY: As required of the caller.
+    unsafe { bindings::_mutex_lock_killable(lock, 0, ptr::null_mut()) }
+}
+#[cfg(not(CONFIG_DEBUG_LOCK_ALLOC))]
+use bindings::mutex_lock_killable;
+
 impl Memory {
     fn new(size: usize, strict: bool) -> Result<Arc<Self>> {
         let bytes = VVec::zeroed(size, GFP_KERNEL | __GFP_NOWARN)
@@ -98,7 +111,7 @@ impl Memory {
         let raw = ptr::from_ref(&self.bytes).cast_mut().cast::<bindings::mutex>();
 
         // SAFETY: A `Lock` is `repr(C)` and begins with the C mutex, initialised and pinned.
-        to_result(unsafe { bindings::mutex_lock_killable(raw) })?;
+        to_result(unsafe { mutex_lock_killable(raw) })?;
         // SAFETY: This task has the mutex since the line above.
         Ok(unsafe { MutexGuard::<'_, VVec<u8>>::new(&self.bytes, ()) })
     }
