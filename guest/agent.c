@@ -109,7 +109,8 @@ static void __attribute__((noreturn)) power_off(void)
 	if (port.fd >= 0 && !isatty(port.fd))
 		port_drain();
 	sync();
-	reboot(RB_POWER_OFF);
+	/* QEMU has -no-reboot; without ACPI a PC can be reset and not switched off. */
+	reboot(RB_AUTOBOOT);
 	/* PID 1 must not return whatever happens: that would be a panic with a wrong reason. */
 	for (;;)
 		pause();

@@ -27,6 +27,8 @@
 #define DUMP_SPARE \
 	(64LL << 20) /* what else goes into that file, and what is to be left of the disk */
 #define PANIC_LINE "Kernel panic - not syncing"
+/* What a shell's poweroff comes to without ACPI. */
+#define HALTED_LINE "reboot: System halted"
 
 /* What we ended a guest for; NOTHING: it ends by itself. */
 enum kill_reason {
@@ -215,6 +217,8 @@ static void log_line(void *ctx, char *line)
 		st->panic = xstrdup(panic);
 		st->panic_at = now_s();
 	}
+	if (vm->shell && strstr(line, HALTED_LINE))
+		st->console.leave = true;
 	if (vm->on_log)
 		vm->on_log(vm, line);
 	else if (!vm->shell)

@@ -42,7 +42,8 @@ void vm_machine_args(struct strv *argv, const struct arch *arch, const char *acc
 		strv_add(argv, "base=2026-01-01T00:00:00,clock=vm");
 	}
 	strv_add(argv, "-smp");
-	strv_addf(argv, "%d", cpus);
+	/* The table that a PC without ACPI has names one processor of each socket. */
+	strv_addf(argv, "%d,sockets=%d", cpus, cpus);
 	strv_add(argv, "-m");
 	strv_addf(argv, "%d", memory_mb);
 	strv_split(argv, "-nodefaults -no-user-config -display none -no-reboot", " ");
