@@ -27,6 +27,7 @@ struct kernel {
 	char *system_map;    /* or NULL */
 	char *busybox; /* for a shell in its guests, or NULL: this machine's, if it runs there */
 	int memory_mb; /* what its guests need; 0: 256 */
+	bool slow;     /* it checks itself, and a load takes ten times as long as elsewhere */
 	struct strv make_args; /* further arguments of make: ARCH=, CROSS_COMPILE= */
 	char id[HASH_HEX]; /* of all that determines a build for it: package hashes, or the tree's files */
 	char config_sha256[HASH_HEX];

@@ -195,6 +195,7 @@ static enum lab_exit debug_get(const char *rest, bool update, struct kernel *k)
 		json_decref(j);
 		k->cc = xstrdup(k->rust_cc);
 		k->memory_mb = MEMORY_MB;
+		k->slow = true;
 		add_make_args(k->arch, &k->make_args);
 		strv_add(&k->make_args, "KCOV_INSTRUMENT=y");
 		snprintf(k->id, sizeof(k->id), "%s", hash);

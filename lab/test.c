@@ -300,7 +300,7 @@ static void add_jobs(struct boot *b, const struct item *it)
 		j = boot_add_job(b, m, "conform", CONFORM_TIMEOUT_S);
 		strv_addf(&j->argv, "conform-%s", it->driver->name);
 		/* loads are what costs most, and what leaks, leaks on the first kernel as well */
-		if (it->kernel != &it->run->k[0]) {
+		if (it->kernel != &it->run->k[0] || it->kernel->slow) {
 			strv_add(&j->argv, "--cycles");
 			strv_add(&j->argv, FEW_CYCLES);
 		}
