@@ -19,8 +19,8 @@
 #define FEW_CYCLES "60" /* of loads: as few as tell a leak */
 
 /*
- * Poisons what is freed and what is allocated, and tells who writes where nothing is. A sample each millisecond would
- * be better to have, but each is a change of code, and under emulation the guest then hardly comes up.
+ * Poisons what is freed and what is allocated, and tells who writes where nothing is. Each sample changes code, which
+ * emulation pays for with a new translation: one each millisecond is more than it can do.
  */
 #define STOCK_APPEND "slub_debug=FZPU kfence.sample_interval=20"
 #define KASAN_APPEND "kmemleak=on"

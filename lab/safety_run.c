@@ -139,6 +139,8 @@ enum lab_exit probe_fuzz(struct safety *s, struct subject *x, struct said *out)
 	add_words(s, x, "fuzz", &argv);
 	strv_addf(&argv, "--for=%d", s->fuzz_s);
 	strv_addf(&argv, "--seed=%llu", s->seed);
+	/* What was learned of another variant would be known of this one from the start. */
+	strv_addf(&argv, "-o%s-fuzz", x->dir);
 	ret = run_words("fuzz", &argv, s->fuzz_s + MARGIN_S, out);
 	strv_free(&argv);
 	return ret;
