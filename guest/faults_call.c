@@ -62,7 +62,8 @@ static long prepare_open(const struct call *c, const char **what)
 
 	*what = "opening it";
 	fd = open(c->node, O_RDWR | flags);
-	if (fd < 0)
+	/* Not where that met the fault. */
+	if (fd < 0 && errno != ENOMEM && errno != EFAULT)
 		fd = open(c->node, c->mode | flags);
 	return fd < 0 ? -errno : 0;
 }
@@ -683,7 +684,7 @@ static void add_module(void)
 	add("unload", NULL, run_unload, NULL);
 	for (c = calls; c < calls + n_calls; c++)
 		if (c->run == run_load || c->run == run_unload)
-			c->flags = CALL_MODULE;
+			c->flags = CALL_MODULE | CALL_ONCE;
 }
 
 size_t calls_make(const struct call **made)

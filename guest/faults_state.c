@@ -21,6 +21,8 @@
 #include "faults.h"
 
 #define READ_SIZE 64
+#define ITEM_END  "lseek to the end"
+#define ITEM_READ "read"
 
 void item_set(struct item *it, const char *what, long ret, const void *bytes, size_t len)
 {
@@ -131,10 +133,10 @@ void state_take_fd(struct print *p, int fd)
 	poll(&pfd, 1, 0);
 	item_set(item_next(p), "poll", pfd.revents, NULL, 0);
 	end = lseek(fd, 0, SEEK_END);
-	item_set(item_next(p), "lseek to the end", end == -1 ? -errno : (long)end, NULL, 0);
+	item_set(item_next(p), ITEM_END, end == -1 ? -errno : (long)end, NULL, 0);
 	lseek(fd, 0, SEEK_SET);
 	ret = or_errno(read(fd, buf, sizeof(buf)));
-	item_set(item_next(p), "read", ret, buf, ret > 0 ? ret : 0);
+	item_set(item_next(p), ITEM_READ, ret, buf, ret > 0 ? ret : 0);
 	lseek(fd, 0, SEEK_SET);
 	for (i = 0; i < conf.n_ioctls; i++)
 		if (looks(i))
@@ -225,13 +227,40 @@ void print_vary(struct varies *v, const struct print *a, const struct print *b)
 		item_vary(&v[i], &a->item[i], &b->item[i]);
 }
 
+static bool bytes_vary(const struct varies *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < ITEM_BYTES; i++)
+		if (v->bytes[i])
+			return true;
+	return false;
+}
+
+/* A text with a number in it grows with the number, sooner or later. */
+static void length_varies(const char *what, struct varies *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < shared->fresh.n; i++)
+		if (!strcmp(shared->fresh.item[i].what, what))
+			v[i].ret = true;
+}
+
 /* What differs between two that are both right. */
 static void learn_varies(void)
 {
 	static struct print other;
+	unsigned int i;
 
 	state_take(&other);
 	print_vary(shared->varies, &shared->fresh, &other);
+	for (i = 0; i < shared->fresh.n; i++)
+		if (!strcmp(shared->fresh.item[i].what, ITEM_READ) &&
+		    bytes_vary(&shared->varies[i])) {
+			length_varies(ITEM_READ, shared->varies);
+			length_varies(ITEM_END, shared->varies);
+		}
 }
 
 /* Whether an ioctl only looks: it says the same twice, and the device stays as it is. */
