@@ -361,6 +361,7 @@ static long run_mremap(const struct call *c)
 	return at == MAP_FAILED ? -errno : 0;
 }
 
+/* Of a descriptor alone the driver is not told: with a mapping only. */
 static long run_fork(const struct call *c)
 {
 	pid_t pid = fork();
@@ -468,7 +469,6 @@ static long run_sequence(const struct call *c)
 	one.size = 1;
 	one.number = MAP_SHARED;
 	step(map_it(&one));
-	step(run_fork(&one));
 	step(close(fd));
 	if (map)
 		munmap(map, page());
@@ -623,14 +623,12 @@ static void add_others(void)
 	add("epoll ctl", prepare_epoll, run_epoll, NULL);
 	add("fcntl O_ASYNC", prepare_open, run_async, NULL);
 	add("fsync", prepare_open, run_fsync, NULL);
-	add("fork with it open", prepare_open, run_fork, NULL);
 	add_map("close", prepare_all, run_close, 1, O_RDONLY)->flags = CALL_ONCE;
 	add_map("exit with it open and mapped", prepare_all, NULL, 1, O_RDONLY)->flags = CALL_EXITS;
 	if (conf.event)
 		add("close with an event waiting", prepare_event, run_close, NULL)->flags =
 			CALL_ONCE;
-	c = add("open, read, write, poll, ioctls, mmap, fork, close", NULL, run_sequence,
-		bytes_sequence);
+	c = add("open, read, write, poll, ioctls, mmap, close", NULL, run_sequence, bytes_sequence);
 	c->flags = CALL_LOOSE | CALL_ONCE;
 	c->size = SMALL;
 }
