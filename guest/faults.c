@@ -64,7 +64,10 @@ static const char *fault_name(int fault)
 
 	if (fault == FAULT_ALL)
 		return "all allocations failing";
-	snprintf(text, sizeof(text), "fault %d", fault);
+	if (fault > FAULT_PAGES)
+		snprintf(text, sizeof(text), "page %d", fault - FAULT_PAGES);
+	else
+		snprintf(text, sizeof(text), "fault %d", fault);
 	return text;
 }
 
@@ -259,6 +262,7 @@ static bool judge(struct sweep *s, int fault, const struct outcome *o)
 	if (users != s->users) {
 		complain(s, fault, "it gives %s, and leaves the module with %d users instead of %d",
 			 item_text(&o->result), users, s->users);
+		s->users = users;
 		return false;
 	}
 	return o->result.ret < 0 && s->base.ret != o->result.ret ? judge_error(s, fault, o) :
@@ -271,6 +275,7 @@ static void sweep_all_fail(struct sweep *s)
 
 	if (s->call->flags & (CALL_RETRIES | CALL_EXITS | CALL_LOOSE))
 		return;
+	faults_choose(FAULT_ALL);
 	sweep_ready(s);
 	o = sweep_try(s, FAULT_ALL);
 	s->points++;
@@ -288,24 +293,43 @@ static void sweep_end(struct sweep *s)
 		test_note("and %u more", s->failures - FAILURES_MAX);
 }
 
-static void sweep_call(struct sweep *s)
+/* Each in turn, from @fault on, until none is left. */
+static void sweep_all(struct sweep *s, int fault, bool (*try_one)(struct sweep *s, int fault))
+{
+	int last = fault - fault % FAULT_PAGES + POINTS_MAX;
+
+	while (fault <= last && s->failures <= FAILURES_MAX && try_one(s, fault))
+		fault++;
+	if (fault > last)
+		test_note("only the first %d faults were met", POINTS_MAX);
+}
+
+static bool try_fault(struct sweep *s, int fault)
 {
 	const struct outcome *o;
-	int fault;
+
+	sweep_ready(s);
+	o = sweep_try(s, fault);
+	if (o->end == TRY_DONE && !o->fault) {
+		judge(s, fault, o);
+		return false;
+	}
+	s->points++;
+	s->survived += judge(s, fault, o);
+	return true;
+}
+
+static const int kinds[] = { FAULT_NONE, FAULT_PAGES };
+
+static void sweep_call(struct sweep *s)
+{
+	unsigned int i;
 
 	sweep_learn(s);
-	for (fault = 1; fault <= POINTS_MAX && s->failures <= FAILURES_MAX; fault++) {
-		sweep_ready(s);
-		o = sweep_try(s, fault);
-		if (o->end == TRY_DONE && !o->fault) {
-			judge(s, fault, o);
-			break;
-		}
-		s->points++;
-		s->survived += judge(s, fault, o);
+	for (i = 0; i < 2; i++) {
+		faults_choose(kinds[i]);
+		sweep_all(s, kinds[i] + 1, try_fault);
 	}
-	if (fault > POINTS_MAX)
-		test_note("only the first %d faults were met", POINTS_MAX);
 	if (s->points)
 		sweep_all_fail(s);
 	state_restore();
@@ -395,15 +419,15 @@ static bool fault_in_init(struct sweep *s, int fault)
 }
 
 /* The loader comes first, and most faults are its own. */
-static int first_of_init(struct sweep *s)
+static int first_of_init(struct sweep *s, int kind)
 {
 	int low = 0, high = 1, middle;
 
-	while (high < POINTS_MAX && !fault_in_init(s, high))
+	while (high < POINTS_MAX && !fault_in_init(s, kind + high))
 		high *= 2;
 	for (low = high / 2; low + 1 < high;) {
 		middle = (low + high) / 2;
-		if (fault_in_init(s, middle))
+		if (fault_in_init(s, kind + middle))
 			high = middle;
 		else
 			low = middle;
@@ -411,27 +435,32 @@ static int first_of_init(struct sweep *s)
 	return high;
 }
 
-static void sweep_load(struct sweep *s)
+static bool try_load(struct sweep *s, int fault)
 {
 	const struct outcome *o;
-	int fault, ret;
+	int ret = module_present() ? module_unload(test_module()) : 0;
+
+	if (ret) {
+		complain(s, fault, "unloading before it: %s", errno_name(-ret));
+		return false;
+	}
+	o = sweep_try(s, fault);
+	if (o->end == TRY_DONE && !o->fault)
+		return false;
+	s->points++;
+	s->survived += judge_load(s, fault, o);
+	return true;
+}
+
+static void sweep_load(struct sweep *s)
+{
+	unsigned int i;
 
 	load_learn(s);
-	fault = only_init ? first_of_init(s) : 1;
-	for (; fault <= POINTS_MAX && s->failures <= FAILURES_MAX; fault++) {
-		ret = module_present() ? module_unload(test_module()) : 0;
-		if (ret) {
-			complain(s, fault, "unloading before it: %s", errno_name(-ret));
-			break;
-		}
-		o = sweep_try(s, fault);
-		if (o->end == TRY_DONE && !o->fault)
-			break;
-		s->points++;
-		s->survived += judge_load(s, fault, o);
+	for (i = 0; i < 2; i++) {
+		faults_choose(kinds[i]);
+		sweep_all(s, kinds[i] + (only_init ? first_of_init(s, kinds[i]) : 1), try_load);
 	}
-	if (fault > POINTS_MAX)
-		test_note("only the first %d faults were met", POINTS_MAX);
 	state_restore();
 	sweep_end(s);
 }
@@ -461,21 +490,29 @@ static bool judge_unload(struct sweep *s, int fault, const struct outcome *o)
 	return true;
 }
 
-static void sweep_unload(struct sweep *s)
+static bool try_unload(struct sweep *s, int fault)
 {
 	const struct outcome *o;
-	int fault, ret;
 
-	ret = module_unload(test_module());
+	state_restore();
+	o = sweep_try(s, fault);
+	if (o->end == TRY_DONE && !o->fault)
+		return false;
+	s->points++;
+	s->survived += judge_unload(s, fault, o);
+	return true;
+}
+
+static void sweep_unload(struct sweep *s)
+{
+	unsigned int i;
+	int ret = module_unload(test_module());
+
 	if (ret)
 		SKIP("%s cannot be unloaded: %s", test_module(), errno_name(-ret));
-	for (fault = 1; fault <= POINTS_MAX; fault++) {
-		state_restore();
-		o = sweep_try(s, fault);
-		if (o->end == TRY_DONE && !o->fault)
-			break;
-		s->points++;
-		s->survived += judge_unload(s, fault, o);
+	for (i = 0; i < 2; i++) {
+		faults_choose(kinds[i]);
+		sweep_all(s, kinds[i] + 1, try_unload);
 	}
 	state_restore();
 	sweep_end(s);

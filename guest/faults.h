@@ -115,6 +115,8 @@ int call_fd(void);
 
 #define FAULT_NONE 0
 #define FAULT_ALL  -1 /* no allocation succeeds */
+#define FAULT_PAGES \
+	10000 /* and more: of the pages, the first, the second; below: of slabs and copies */
 
 enum try_end {
 	TRY_DONE,
@@ -138,6 +140,11 @@ struct outcome {
 
 /* Whether this kernel injects faults; if not, why. Sets it up. */
 bool faults_open(char why[160]);
+/*
+ * Which faults count: FAULT_NONE: of slabs and copies, FAULT_PAGES: of pages and copies, FAULT_ALL. Counted together
+ * the numbers would not hold from one try to the next, as slabs take a page now and then.
+ */
+void faults_choose(int which);
 /*
  * Makes the call in a process of its own with its @fault'th fault, FAULT_NONE or FAULT_ALL. @tag: the process'
  * name, by which a leak is known. The outcome is valid until the next try.

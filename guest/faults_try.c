@@ -83,7 +83,6 @@ bool faults_open(char why[160])
 	}
 	knob_set("fail_page_alloc", "ignore-gfp-wait", "N");
 	knob_set("fail_page_alloc", "ignore-gfp-highmem", "N");
-	knob_set("fail_page_alloc", "min-order", "0");
 	injectors_set("verbose", "0");
 	injectors_set("verbose_ratelimit_interval_ms", "0");
 	/* For FAULT_ALL: only of tasks that say so, and not the copies, without which no task could say it again. */
@@ -93,6 +92,13 @@ bool faults_open(char why[160])
 	knob_set("fail_page_alloc", "probability", "100");
 	outcome = shared_memory(sizeof(*outcome));
 	return true;
+}
+
+void faults_choose(int which)
+{
+	knob_set("fail_page_alloc", "min-order", which == FAULT_NONE ? "100" : "0");
+	/* no cache has the mark that it would need then */
+	knob_set("failslab", "cache-filter", which == FAULT_PAGES ? "Y" : "N");
 }
 
 static void on_tick(int sig)
@@ -126,7 +132,7 @@ static void fault_arm(int fault)
 	if (fault == FAULT_ALL) {
 		pwrite(all_fd, "1", 1, 0);
 	} else if (fault != FAULT_NONE) {
-		n = snprintf(text, sizeof(text), "%d", fault);
+		n = snprintf(text, sizeof(text), "%d", fault % FAULT_PAGES);
 		pwrite(nth_fd, text, n, 0);
 	}
 }

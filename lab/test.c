@@ -16,7 +16,8 @@
 /* Of one module, on a slow host: each call has a limit of its own. */
 #define FAULTS_S 3600
 /* What it takes to report leaks; and each bad access, not only the first. */
-#define FAULTS_APPEND "kmemleak=on kasan_multi_shot"
+/* Checked slabs have no stocks of their own, which allocate, too, and now and then. */
+#define FAULTS_APPEND "kmemleak=on kasan_multi_shot slub_debug=F"
 #define SILENCE_S     90   /* the agent says every few seconds that it lives */
 #define FEW_CYCLES    "60" /* of loads: as few as tests/broken proves to tell a leak */
 #define GUESTS_MOST   4	   /* of half a GiB each */
