@@ -394,18 +394,26 @@ fail:
 	return FAILED;
 }
 
-/* The filter may be typed as the name is printed, with blanks. */
+static void blanks(char text[256], const char *from)
+{
+	char *at;
+
+	snprintf(text, 256, "%s", from);
+	for (at = text; *at; at++)
+		if (*at == '_')
+			*at = ' ';
+}
+
+/* The filter may be typed as the name is printed, with blanks, or with none, as a command has it. */
 static bool case_matches(const struct test_case *tc, const char *filter)
 {
-	char name[256];
-	size_t i;
+	char name[256], part[256];
 
-	if (!filter || strstr(tc->name, filter))
+	if (!filter)
 		return true;
-	for (i = 0; i < sizeof(name) - 1 && tc->name[i]; i++)
-		name[i] = tc->name[i] == '_' ? ' ' : tc->name[i];
-	name[i] = '\0';
-	return strstr(name, filter) != NULL;
+	blanks(name, tc->name);
+	blanks(part, filter);
+	return strstr(name, part) != NULL;
 }
 
 /* Whether the list, separated by commas, has what stands before the name's colon. */

@@ -767,6 +767,16 @@ static void an_oops_in_a_test_is_a_crash_that_its_line_reproduces(void **state)
 	CHECK(again, !strstr(again->out, "a case before"));
 }
 
+/* As a line that reproduces a failure has it. */
+static void a_case_with_an_underline_in_its_name_is_found_without_blanks(void **state)
+{
+	struct run *r = start(NULL, "test hello --only hello/conform/whose_handler_has_SA_RESTART");
+
+	(void)state;
+	finish(r);
+	OUT_HAS(r, "1..1\n        ok 1 signal.restart: ");
+}
+
 /* --- looking at it --- */
 
 static void the_memory_of_a_crash_is_kept_whole_and_gdb_reads_it(void **state)
@@ -1994,6 +2004,7 @@ int main(int argc, char **argv)
 		TEST(a_module_that_does_not_load_fails_with_its_errno),
 		TEST(an_oops_at_load_or_unload_is_a_crash_with_source_lines),
 		TEST(an_oops_in_a_test_is_a_crash_that_its_line_reproduces),
+		TEST(a_case_with_an_underline_in_its_name_is_found_without_blanks),
 		TEST(the_memory_of_a_crash_is_kept_whole_and_gdb_reads_it),
 		TEST(gdb_stops_in_the_drivers_function_with_its_source),
 		TEST(a_test_less_is_lines_less),
