@@ -763,6 +763,37 @@ static void scan_message(struct scan *s, const char *msg)
 		trace_line(s, msg);
 }
 
+static void free_finding(struct klog_finding *f)
+{
+	for (size_t i = 0; i < f->n_frames; i++)
+		free_frame(&f->frames[i]);
+	free(f->frames);
+	free(f->headline);
+	free(f->test);
+}
+
+static bool has_module(const struct klog_finding *f)
+{
+	for (size_t i = 0; i < f->n_frames; i++)
+		if (f->frames[i].module)
+			return true;
+	return strchr(f->headline, '[') != NULL;
+}
+
+/* KCSAN finds races in the kernel's own code, of its ticks for one; no driver has a part in them. */
+static void drop_kernels_own(struct klog *k)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < k->n; i++) {
+		if (k->findings[i].kind == KLOG_KCSAN && !has_module(&k->findings[i]))
+			free_finding(&k->findings[i]);
+		else
+			k->findings[n++] = k->findings[i];
+	}
+	k->n = n;
+}
+
 /**
  * klog_scan() - finds the reports in a log
  * @log:	the whole text, with or without time stamps, levels and caller ids
@@ -791,6 +822,7 @@ void klog_scan(const char *log, unsigned long expected_taint, struct klog *out)
 		if (msg)
 			scan_message(&s, msg);
 	}
+	drop_kernels_own(out);
 	if (s.tests.n)
 		out->last_test = xstrdup(current_test(&s));
 	strv_free(&s.tests);
@@ -803,13 +835,8 @@ void klog_scan(const char *log, unsigned long expected_taint, struct klog *out)
  */
 void klog_free(struct klog *k)
 {
-	for (size_t i = 0; i < k->n; i++) {
-		for (size_t j = 0; j < k->findings[i].n_frames; j++)
-			free_frame(&k->findings[i].frames[j]);
-		free(k->findings[i].frames);
-		free(k->findings[i].headline);
-		free(k->findings[i].test);
-	}
+	for (size_t i = 0; i < k->n; i++)
+		free_finding(&k->findings[i]);
 	free(k->findings);
 	free(k->last_test);
 	*k = (struct klog){};
