@@ -155,8 +155,11 @@ void try_tick(bool on);
 /* Makes the call again with that fault, and says where it happened: "kmalloc in foo_open+0x20/0x100 [foo]". */
 void fault_where(const struct call *c, int fault, char where[200]);
 
-/* The same, only whether it happened in that function or below it; true as well where there is none to happen. */
-bool fault_is_under(const struct call *c, int fault, const char *function);
+/*
+ * The same, only whether it happened in that function or below it; 1 as well where there is none to happen. -1: the
+ * kernel does not say of allocations that are allowed to fail.
+ */
+int fault_is_under(const struct call *c, int fault, const char *function);
 
 /* struct faults_shared - what all cases know together */
 struct faults_shared {

@@ -349,13 +349,13 @@ void fault_where(const struct call *c, int fault, char where[200])
 		snprintf(where, 200, "%.*s in %.99s", (int)strcspn(first, "+"), first, last);
 }
 
-bool fault_is_under(const struct call *c, int fault, const char *function)
+int fault_is_under(const struct call *c, int fault, const char *function)
 {
 	int kmsg = fault_traced(c, fault);
-	bool under = !outcome->fault;
+	int under = outcome->fault ? -1 : 1;
 	char record[2048], *frame;
 
-	while (kmsg >= 0 && !under && (frame = frame_next(kmsg, record)))
+	while (kmsg >= 0 && under < 1 && (frame = frame_next(kmsg, record)))
 		under = !strncmp(frame, function, strlen(function));
 	close(kmsg);
 	return under;
