@@ -274,6 +274,7 @@ static int confined(struct confined *c, void (*before)(void))
 	static char buf[4096];
 	int fd = dev_open(MODE_ANY);
 	pid_t pid;
+	int ret;
 
 	tick(false);
 
@@ -288,9 +289,11 @@ static int confined(struct confined *c, void (*before)(void))
 		atomic_store(&c->done, 1);
 		syscall(SYS_exit, 0);
 	}
-	close(fd);
 	tick(true);
-	return child_end(pid);
+	ret = child_end(pid);
+	/* not before: each close is a flush */
+	close(fd);
+	return ret;
 }
 
 static void nothing(void)
