@@ -163,6 +163,7 @@ int fault_is_under(const struct call *c, int fault, const char *function);
 
 /* struct faults_shared - what all cases know together */
 struct faults_shared {
+	bool end_varies; /* a text with a number in it; one that cannot be read has its end, too */
 	bool learned;
 	struct print fresh;
 	struct varies varies[ITEMS_MAX];

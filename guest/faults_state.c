@@ -236,8 +236,11 @@ void print_vary(struct varies *v, const struct print *a, const struct print *b)
 	for (i = 0; i < a->n && i < b->n; i++) {
 		item_vary(&v[i], &a->item[i], &b->item[i]);
 		/* A text with a number in it is longer with a digit more. Where it ends was asked before it. */
-		if (i && !strcmp(a->item[i].what, ITEM_READ) && bytes_vary(&v[i]))
-			v[i].ret = v[i - 1].ret = true;
+		if (!i || strcmp(a->item[i].what, ITEM_READ))
+			continue;
+		if (bytes_vary(&v[i]))
+			v[i].ret = shared->end_varies = true;
+		v[i - 1].ret |= shared->end_varies;
 	}
 }
 
