@@ -27,6 +27,7 @@
 #define LINE_MAX_LEN 2048
 /* A full pipe is read in fewer pieces than this. */
 #define PIPE_READS 32
+#define REAP_US	   200
 
 /* What a case's processes and threads tell the harness. */
 struct verdict {
@@ -317,6 +318,18 @@ static void case_mark(void (*mark)(const char *test), const struct test_case *tc
 	mark(path);
 }
 
+/* Waits for what the case had forked: killed, it may hold the device for a while yet. */
+static void group_reap(pid_t group)
+{
+	long long deadline = now_ms() + STUCK_AFTER_MS;
+	pid_t pid;
+
+	while ((pid = waitpid(-group, NULL, WNOHANG)) >= 0 && now_ms() < deadline) {
+		if (!pid)
+			usleep(REAP_US);
+	}
+}
+
 static enum outcome case_run(unsigned int nr, const struct test_case *tc)
 {
 	unsigned int timeout = tc->timeout_s ? tc->timeout_s : TEST_TIMEOUT_DEFAULT;
@@ -350,8 +363,10 @@ static enum outcome case_run(unsigned int nr, const struct test_case *tc)
 	in_time = relay_until_exit(&relay, pidfd, now_ms() + timeout * 1000LL);
 	kill(-pid, SIGKILL);
 	died = in_time || relay_until_exit(&relay, pidfd, now_ms() + STUCK_AFTER_MS);
-	if (died)
+	if (died) {
 		waitpid(pid, &status, 0);
+		group_reap(pid);
+	}
 	/* The rest of the pipe. A process that left the group may fill it for ever: no more than it holds. */
 	for (i = 0; i < PIPE_READS && relay_read(&relay) > 0; i++)
 		;
@@ -505,6 +520,8 @@ int harness_main(int argc, char **argv)
 		return 0;
 
 	verdict = shared_memory(sizeof(*verdict));
+	/* What a case forks and leaves is this process's child then: see group_reap(). */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	cpus_one();
 	printf("KTAP version 1\n");
 	if (!total) {
