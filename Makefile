@@ -29,14 +29,14 @@ $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 $(WARN) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# A unit test is linked with everything but main().
+# A unit test is linked with everything but main(). What -MMD found of headers is a prerequisite as well, but no input.
 $(O)/unit/%: tests/unit/%.c $(filter-out $(O)/lab/main.o,$(OBJECTS))
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 $(WARN) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) -std=gnu11 $(WARN) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $(filter %.c %.o,$^) $(LIBS) -lcmocka
 
 # What must hold when things go wrong: runs the program itself.
 $(O)/defences: tests/defences.c $(filter-out $(O)/lab/main.o,$(OBJECTS))
-	$(Q)$(CC) -std=gnu11 $(WARN) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) -std=gnu11 $(WARN) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $(filter %.c %.o,$^) $(LIBS) -lcmocka
 
 defences: $(O)/cdevlab $(O)/defences
 
