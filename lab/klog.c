@@ -62,6 +62,8 @@ static const struct headline {
 	enum klog_kind kind;
 } headlines[] = {
 	{ "BUG: KASAN: ", NULL, KLOG_KASAN },
+	/* what lies behind a fault of an address that it has computed */
+	{ "KASAN: ", " in range [", KLOG_KASAN },
 	/* the uninitialised-memory checker: to its reader the same kind of report */
 	{ "BUG: KMSAN: ", NULL, KLOG_KASAN },
 	{ "BUG: KCSAN: ", NULL, KLOG_KCSAN },
@@ -600,15 +602,18 @@ static bool absorbed(struct scan *s, enum klog_kind kind, const char *msg)
 	if (s->traced)
 		return false;
 	if (is_die_line(msg))
-		return f->kind == KLOG_OOPS || f->kind == KLOG_BUG || is_carried(f->kind);
+		return f->kind == KLOG_OOPS || f->kind == KLOG_BUG || f->kind == KLOG_KASAN ||
+		       is_carried(f->kind);
 	if (kind == KLOG_WARNING)
 		return is_carried(f->kind);
 	if (kind == KLOG_OOPS)
 		return str_starts(f->headline, "kernel tried to execute ");
 	/*
-	 * since 6.19 the message of a WARN() comes after its first line: it says what it is about
+	 * KASAN explains the fault that was just said; since 6.19 the message of a WARN() comes after its first line:
+	 * it says what it is about
 	 */
-	if (is_carried(kind) && f->kind == KLOG_WARNING && is_warning(f->headline)) {
+	if ((kind == KLOG_KASAN && f->kind == KLOG_OOPS && str_starts(msg, "KASAN: ")) ||
+	    (is_carried(kind) && f->kind == KLOG_WARNING && is_warning(f->headline))) {
 		f->kind = kind;
 		free(f->headline);
 		f->headline = xstrdup(msg);

@@ -344,14 +344,14 @@ TEST_LONG(with_exclusion_no_addition_is_lost_and_one_thread_loses_none_without)
 
 	fresh();
 	for (i = 0; i < 3; i++) {
-		snprintf(line, sizeof(line), "race %u 20000 2", workers[i]);
+		snprintf(line, sizeof(line), "race %u 5000 2", workers[i]);
 		ASSERT_EQ(try_run(line), 0);
 		ASSERT_EQ(read_races(rows, 20), 6);
 		for (k = 0; k < 6; k++) {
 			EXPECT_EQ(rows[k].w, workers[i]);
-			EXPECT_EQ(rows[k].n, 20000);
+			EXPECT_EQ(rows[k].n, 5000);
 			EXPECT_EQ(rows[k].trial, k % 2 + 1);
-			EXPECT_EQ(rows[k].expected, MYMEM_TEST_START + workers[i] * 20000);
+			EXPECT_EQ(rows[k].expected, MYMEM_TEST_START + workers[i] * 5000);
 			EXPECT_EQ(strcmp(rows[k].kind, k < 2 ? "none" :
 						       k < 4 ? "mutex" :
 							       "fetch_add"),
