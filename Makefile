@@ -60,7 +60,7 @@ format:
 
 # Rooms without what was built in them.
 DATA	= $(filter-out %.o %.ko %.mod %.mod.c %/Module.symvers %/modules.order %ctl %/bugs, \
-	$(wildcard guest/*.[ch] arch/*.ini kernels/*.config checks/*.cocci drivers/*/* drivers/*/bugs/* \
+	$(wildcard guest/*.[ch] arch/*.ini kernels/*.config checks/*.cocci drivers/*/* drivers/*/bugs/* peers/*/* \
 	templates/*/* docs/*.json))
 
 install: $(O)/cdevlab

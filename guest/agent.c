@@ -7,6 +7,7 @@
  *	rmmod NAME...			unloads them, in that order
  *	sections NAME			where its code lies: a section and an address a line
  *	symbols				the kernel's own functions: an address and a name a line, then "."
+ *	agent hosted BYTES		the same on a machine that is no guest, see hosted.h
  *
  * The agent trusts nothing it starts: a job may hang, flood, fork away or get stuck in the driver
  * under test, and the next one must still run and be told apart.
@@ -40,6 +41,7 @@
 
 #include "guest.h"
 #include "harness.h"
+#include "hosted.h"
 #include "protocol.h"
 
 #define PORT_WAIT_MS 5000
@@ -104,8 +106,12 @@ static void port_drain(void)
 			return;
 }
 
+static bool hosted; /* on a machine that goes on without us */
+
 static void __attribute__((noreturn)) power_off(void)
 {
+	if (hosted)
+		_exit(0);
 	if (port.fd >= 0 && !isatty(port.fd))
 		port_drain();
 	sync();
@@ -977,27 +983,33 @@ static void console_open(void)
 		close(fd);
 }
 
+/* What a machine has that was booted by somebody else. */
+static void system_boot(void)
+{
+	mount_one("devtmpfs", "/dev", "mode=0755");
+	console_open();
+	mount_one("sysfs", "/sys", NULL);
+	mount_one("debugfs", "/sys/kernel/debug", NULL);
+	mount_one("tmpfs", "/dev/shm", "mode=1777");
+	mount_one("devpts", "/dev/pts", "ptmxmode=0666");
+	symlink("/proc/self/fd", "/dev/fd");
+	symlink("/proc/self/fd/0", "/dev/stdin");
+	symlink("/proc/self/fd/1", "/dev/stdout");
+	symlink("/proc/self/fd/2", "/dev/stderr");
+	klogctl(KLOG_CONSOLE_LEVEL, NULL, KLOG_EVERYTHING);
+}
+
 static void system_setup(void)
 {
 	sigset_t child;
 
 	umask(022);
-	mount_one("devtmpfs", "/dev", "mode=0755");
-	console_open();
+	if (!hosted)
+		system_boot();
 	mount_one("proc", "/proc", NULL);
-	mount_one("sysfs", "/sys", NULL);
-	mount_one("debugfs", "/sys/kernel/debug", NULL);
 	mount_one("tmpfs", "/run", "mode=0755");
 	mount_one("tmpfs", "/tmp", "mode=1777");
-	mount_one("tmpfs", "/dev/shm", "mode=1777");
-	mount_one("devpts", "/dev/pts", "ptmxmode=0666");
 	mkdir(NODES_DIR, 0755);
-	symlink("/proc/self/fd", "/dev/fd");
-	symlink("/proc/self/fd/0", "/dev/stdin");
-	symlink("/proc/self/fd/1", "/dev/stdout");
-	symlink("/proc/self/fd/2", "/dev/stderr");
-
-	klogctl(KLOG_CONSOLE_LEVEL, NULL, KLOG_EVERYTHING);
 	clearenv();
 	setenv("PATH", BIN_DIR ":/bin", 1);
 	setenv("HOME", "/", 1);
@@ -1036,7 +1048,8 @@ static void __attribute__((noreturn)) init_main(void)
 	plan_read();
 	modules_load();
 	shell = plan_has("shell");
-	port.fd = port_open(RESULTS_PORT, shell ? PORT_WAIT_MS / 5 : PORT_WAIT_MS);
+	if (!hosted)
+		port.fd = port_open(RESULTS_PORT, shell ? PORT_WAIT_MS / 5 : PORT_WAIT_MS);
 	/* A guest that is only a prompt needs no port. */
 	if (port.fd < 0 && shell)
 		port.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -1060,6 +1073,13 @@ static void __attribute__((noreturn)) init_main(void)
 	power_off();
 }
 
+static void init_hosted(int fd)
+{
+	hosted = true;
+	port.fd = fd;
+	init_main();
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc ? strrchr(argv[0], '/') : NULL;
@@ -1075,6 +1095,8 @@ int main(int argc, char **argv)
 		return symbols_main();
 	if (!strcmp(name, "leaks"))
 		return leaks_main(argc, argv);
+	if (argc > 1 && !strcmp(argv[1], "hosted"))
+		return hosted_main(argc, argv, init_hosted);
 	if (getpid() == 1)
 		init_main();
 	fprintf(stderr,

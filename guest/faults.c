@@ -30,7 +30,8 @@
 #define KMEMLEAK     "/sys/kernel/debug/kmemleak"
 
 struct faults_shared *shared;
-static bool only_init; /* of a load, only the faults of the module's own function */
+/* Only the calls that reach most; of a load, only the faults of the module's own function. */
+static bool quick;
 
 /* ---- A sweep ---- */
 
@@ -293,43 +294,57 @@ static void sweep_end(struct sweep *s)
 		test_note("and %u more", s->failures - FAILURES_MAX);
 }
 
-/* Each in turn, from @fault on, until none is left. */
-static void sweep_all(struct sweep *s, int fault, bool (*try_one)(struct sweep *s, int fault))
-{
-	int last = fault - fault % FAULT_PAGES + POINTS_MAX;
+/* struct way - how a kind of call is swept */
+struct way {
+	/* Before a try; NULL: the device is as loaded. */
+	bool (*ready)(struct sweep *s, int fault);
+	bool (*judge)(struct sweep *s, int fault, const struct outcome *o);
+	/* The first fault that matters; NULL: the first. */
+	int (*first)(struct sweep *s, int kind);
+};
 
-	while (fault <= last && s->failures <= FAILURES_MAX && try_one(s, fault))
-		fault++;
-	if (fault > last)
-		test_note("only the first %d faults were met", POINTS_MAX);
-}
-
-static bool try_fault(struct sweep *s, int fault)
+/* Whether the fault happened; of one too many the try is judged as well. */
+static bool try_fault(struct sweep *s, const struct way *way, int fault)
 {
 	const struct outcome *o;
+	bool happened, survived;
 
-	sweep_ready(s);
-	o = sweep_try(s, fault);
-	if (o->end == TRY_DONE && !o->fault) {
-		judge(s, fault, o);
+	if (!way->ready)
+		sweep_ready(s);
+	else if (!way->ready(s, fault))
 		return false;
-	}
-	s->points++;
-	s->survived += judge(s, fault, o);
-	return true;
+	o = sweep_try(s, fault);
+	happened = o->end != TRY_DONE || o->fault;
+	survived = way->judge(s, fault, o);
+	s->points += happened;
+	s->survived += happened && survived;
+	return happened;
 }
 
-static const int kinds[] = { FAULT_NONE, FAULT_PAGES };
+/* Each in turn until none is left: of slabs and copies, then of pages. */
+static void sweep_all(struct sweep *s, const struct way *way)
+{
+	static const int kinds[] = { FAULT_NONE, FAULT_PAGES };
+	int fault, last;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		faults_choose(kinds[i]);
+		fault = kinds[i] + (way->first ? way->first(s, kinds[i]) : 1);
+		last = kinds[i] + POINTS_MAX;
+		while (fault <= last && s->failures <= FAILURES_MAX && try_fault(s, way, fault))
+			fault++;
+		if (fault > last)
+			test_note("only the first %d faults were met", POINTS_MAX);
+	}
+}
 
 static void sweep_call(struct sweep *s)
 {
-	unsigned int i;
+	static const struct way way = { .judge = judge };
 
 	sweep_learn(s);
-	for (i = 0; i < 2; i++) {
-		faults_choose(kinds[i]);
-		sweep_all(s, kinds[i] + 1, try_fault);
-	}
+	sweep_all(s, &way);
 	if (s->points)
 		sweep_all_fail(s);
 	state_restore();
@@ -346,29 +361,32 @@ static bool module_present(void)
 	return !access(path, F_OK);
 }
 
-/* Loaded as the call does it, without a fault, it must be what it always is. */
-static bool load_works(struct sweep *s, int fault)
+/* Loaded, by the try or after it, it must be what it always is. */
+static bool loaded_is_right(struct sweep *s, int fault, const char *how)
 {
 	static struct print now;
 	char why[200];
-	long ret = s->call->run(s->call);
 
-	if (ret) {
-		complain(s, fault, "after it, it cannot be loaded: %s", errno_name(-ret));
-		return false;
-	}
 	state_take(&now);
 	if (print_same(&s->after, &now, s->after_varies, why))
 		return true;
-	complain(s, fault, "after it, loaded, it is not as it should be: %s", why);
+	complain(s, fault, "%s, and yet: %s", how, why);
+	return false;
+}
+
+static bool load_works(struct sweep *s, int fault)
+{
+	long ret = s->call->run(s->call);
+
+	if (!ret)
+		return loaded_is_right(s, fault, "after it, it loads");
+	complain(s, fault, "after it, it cannot be loaded: %s", errno_name(-ret));
 	return false;
 }
 
 static bool judge_load(struct sweep *s, int fault, const struct outcome *o)
 {
-	static struct print now;
 	long ret = o->result.ret;
-	char why[200];
 
 	if (o->end != TRY_DONE) {
 		complain(s, fault,
@@ -385,11 +403,7 @@ static bool judge_load(struct sweep *s, int fault, const struct outcome *o)
 		complain(s, fault, "it gives -%s: neither ENOMEM nor EFAULT", errno_name(-ret));
 		return false;
 	}
-	state_take(&now);
-	if (print_same(&s->after, &now, s->after_varies, why))
-		return true;
-	complain(s, fault, "it loads, and yet: %s", why);
-	return false;
+	return loaded_is_right(s, fault, "it loads");
 }
 
 static void load_learn(struct sweep *s)
@@ -441,32 +455,23 @@ static int first_of_init(struct sweep *s, int kind)
 	return high;
 }
 
-static bool try_load(struct sweep *s, int fault)
+static bool ready_to_load(struct sweep *s, int fault)
 {
-	const struct outcome *o;
 	int ret = module_present() ? module_unload(test_module()) : 0;
 
-	if (ret) {
+	if (ret)
 		complain(s, fault, "unloading before it: %s", errno_name(-ret));
-		return false;
-	}
-	o = sweep_try(s, fault);
-	if (o->end == TRY_DONE && !o->fault)
-		return false;
-	s->points++;
-	s->survived += judge_load(s, fault, o);
-	return true;
+	return !ret;
 }
 
 static void sweep_load(struct sweep *s)
 {
-	unsigned int i;
+	const struct way way = { .ready = ready_to_load,
+				 .judge = judge_load,
+				 .first = quick ? first_of_init : NULL };
 
 	load_learn(s);
-	for (i = 0; i < 2; i++) {
-		faults_choose(kinds[i]);
-		sweep_all(s, kinds[i] + (only_init ? first_of_init(s, kinds[i]) : 1), try_load);
-	}
+	sweep_all(s, &way);
 	state_restore();
 	sweep_end(s);
 }
@@ -496,30 +501,14 @@ static bool judge_unload(struct sweep *s, int fault, const struct outcome *o)
 	return true;
 }
 
-static bool try_unload(struct sweep *s, int fault)
-{
-	const struct outcome *o;
-
-	state_restore();
-	o = sweep_try(s, fault);
-	if (o->end == TRY_DONE && !o->fault)
-		return false;
-	s->points++;
-	s->survived += judge_unload(s, fault, o);
-	return true;
-}
-
 static void sweep_unload(struct sweep *s)
 {
-	unsigned int i;
+	static const struct way way = { .judge = judge_unload };
 	int ret = module_unload(test_module());
 
 	if (ret)
 		SKIP("%s cannot be unloaded: %s", test_module(), errno_name(-ret));
-	for (i = 0; i < 2; i++) {
-		faults_choose(kinds[i]);
-		sweep_all(s, kinds[i] + 1, try_unload);
-	}
+	sweep_all(s, &way);
 	state_restore();
 	sweep_end(s);
 }
@@ -674,8 +663,8 @@ static int own_options(int argc, char **argv)
 	for (i = 1; i < argc; i++) {
 		if (i + 1 < argc && !strcmp(argv[i], "--params"))
 			snprintf(conf.params, sizeof(conf.params), "%s", argv[++i]);
-		else if (!strcmp(argv[i], "--init"))
-			only_init = true;
+		else if (!strcmp(argv[i], "--quick"))
+			quick = true;
 		else
 			argv[n++] = argv[i];
 	}
@@ -700,7 +689,18 @@ static void filter_leaks(int argc, char **argv)
 	}
 }
 
-static void cases_make(void)
+/* --filter names what is wanted. */
+static bool filtered(int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--filter"))
+			return true;
+	return false;
+}
+
+static void cases_make(bool all)
 {
 	const struct call *calls;
 	struct test_case *cases;
@@ -708,6 +708,8 @@ static void cases_make(void)
 
 	cases = calloc(n, sizeof(*cases));
 	for (i = 0; cases && i < n; i++) {
+		if (!all && !(calls[i].flags & CALL_QUICK))
+			continue;
 		cases[i] = (struct test_case){ .name = calls[i].name,
 					       .run = test_call,
 					       .timeout_s = CALL_TIMEOUT,
@@ -731,7 +733,7 @@ int main(int argc, char **argv)
 	}
 	kmemleak_say("scan=off");
 	kmemleak_say("clear");
-	cases_make();
+	cases_make(!quick || filtered(argc, argv));
 	filter_leaks(argc, argv);
 	return harness_main(argc, argv);
 }

@@ -87,6 +87,7 @@ void item_set(struct item *it, const char *what, long ret, const void *bytes, si
 #define CALL_RETRIES 0x10 /* the kernel tries again for ever when all fails */
 #define CALL_EXITS   0x20 /* is the end of its process */
 #define CALL_MODULE  0x40 /* loads or unloads */
+#define CALL_QUICK   0x80 /* of the few that reach most */
 
 /* struct call - something that is tried with faults */
 struct call {

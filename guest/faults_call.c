@@ -523,7 +523,7 @@ static void add_opens(unsigned int node)
 		c = add(name, NULL, run_open, NULL);
 		c->node = conf.nodes[node];
 		c->mode = modes[i];
-		c->flags = CALL_FD;
+		c->flags = CALL_FD | CALL_QUICK;
 	}
 }
 
@@ -629,7 +629,7 @@ static void add_others(void)
 		add("close with an event waiting", prepare_event, run_close, NULL)->flags =
 			CALL_ONCE;
 	c = add("open, read, write, poll, ioctls, mmap, close", NULL, run_sequence, bytes_sequence);
-	c->flags = CALL_LOOSE | CALL_ONCE;
+	c->flags = CALL_LOOSE | CALL_ONCE | CALL_QUICK;
 	c->size = SMALL;
 }
 
@@ -682,7 +682,7 @@ static void add_module(void)
 	add("unload", NULL, run_unload, NULL);
 	for (c = calls; c < calls + n_calls; c++)
 		if (c->run == run_load || c->run == run_unload)
-			c->flags = CALL_MODULE | CALL_ONCE;
+			c->flags = CALL_MODULE | CALL_ONCE | CALL_QUICK;
 }
 
 size_t calls_make(const struct call **made)

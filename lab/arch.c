@@ -137,6 +137,14 @@ bool arch_is_host(const struct arch *a)
 	return !strcmp(a->machine, u.machine);
 }
 
+const struct arch *arch_of_machine(const char *machine)
+{
+	for (size_t i = 0; arch_at(i); i++)
+		if (!strcmp(archs[i].machine, machine))
+			return &archs[i];
+	return NULL;
+}
+
 const struct arch *arch_find(const char *name)
 {
 	_cleanup_free_ char *all = NULL, *hint = NULL;

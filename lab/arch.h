@@ -30,6 +30,8 @@ struct arch {
 
 /* arch_find() - the architecture of that Debian name, or NULL and a message that names those there are */
 const struct arch *arch_find(const char *name);
+/* That of a machine as uname -m names it, or NULL. */
+const struct arch *arch_of_machine(const char *machine);
 /* The host's own; NULL and a message where it is none of ours. */
 const struct arch *arch_host(void);
 /* The same question without a message. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "target.h"
 
 enum {
 	OPT_DRY_RUN = 256,
@@ -40,6 +41,15 @@ enum {
 	OPT_NO_RELOAD,
 	OPT_NO_HOTPLUG,
 	OPT_NO_MINIMISE,
+	OPT_QUICK,
+	OPT_CONFIDENCE,
+	OPT_MARGIN,
+	OPT_BUDGET,
+	OPT_OP,
+	OPT_ON,
+	OPT_METER,
+	OPT_TASKS,
+	OPT_RATE,
 };
 
 static const struct {
@@ -60,10 +70,18 @@ static const struct {
 	{ { "save-budget", required_argument, NULL, OPT_SAVE_BUDGET }, ARG_BUDGET },
 	{ { "check-budget", required_argument, NULL, OPT_CHECK_BUDGET }, ARG_BUDGET },
 	{ { "no-split", no_argument, NULL, OPT_NO_SPLIT }, ARG_BUDGET | ARG_COMPARE },
-	{ { "clock", required_argument, NULL, OPT_CLOCK }, ARG_BUDGET },
+	{ { "clock", required_argument, NULL, OPT_CLOCK }, ARG_BUDGET | ARG_WALL },
+	{ { "on", required_argument, NULL, OPT_ON }, ARG_ON },
+	{ { "confidence", required_argument, NULL, OPT_CONFIDENCE }, ARG_WALL },
+	{ { "margin", required_argument, NULL, OPT_MARGIN }, ARG_WALL },
+	{ { "budget", required_argument, NULL, OPT_BUDGET }, ARG_WALL },
+	{ { "op", required_argument, NULL, OPT_OP }, ARG_WALL },
+	{ { "meter", required_argument, NULL, OPT_METER }, ARG_WALL },
+	{ { "tasks", required_argument, NULL, OPT_TASKS }, ARG_WALL },
+	{ { "rate", required_argument, NULL, OPT_RATE }, ARG_WALL },
 	{ { "only", required_argument, NULL, OPT_GROUP }, ARG_GROUP },
 	{ { "for", required_argument, NULL, OPT_FOR }, ARG_STRESS },
-	{ { "seed", required_argument, NULL, OPT_SEED }, ARG_STRESS },
+	{ { "seed", required_argument, NULL, OPT_SEED }, ARG_STRESS | ARG_WALL },
 	{ { "rust", no_argument, NULL, OPT_RUST }, ARG_RUST },
 	{ { "asm", no_argument, NULL, OPT_ASM }, ARG_COMPARE },
 	{ { "function", required_argument, NULL, OPT_FUNCTION }, ARG_COMPARE },
@@ -83,6 +101,7 @@ static const struct {
 	{ { "no-reload", no_argument, NULL, OPT_NO_RELOAD }, ARG_PLAN },
 	{ { "no-hotplug", no_argument, NULL, OPT_NO_HOTPLUG }, ARG_PLAN },
 	{ { "no-minimise", no_argument, NULL, OPT_NO_MINIMISE }, ARG_PLAN },
+	{ { "quick", no_argument, NULL, OPT_QUICK }, ARG_FAULTS },
 };
 
 static int read_timeout(const char *s)
@@ -98,7 +117,7 @@ static int read_timeout(const char *s)
 }
 
 /* "90", "90s" or "2m" */
-static int read_duration(const char *s, int *seconds)
+int args_duration(const char *option, const char *s, int *seconds)
 {
 	char *end;
 	long n = strtol(s, &end, 10), unit = 1;
@@ -109,8 +128,23 @@ static int read_duration(const char *s, int *seconds)
 	}
 	if (end == s || *end || !unit || n < 1 || n > 86400 / unit)
 		return lab_fail(LAB_USAGE, "it takes seconds or minutes: 60s, 10m",
-				"--for cannot be \"%s\"", s);
+				"%s cannot be \"%s\"", option, s);
 	*seconds = n * unit;
+	return LAB_OK;
+}
+
+/* "99", "99%" or "0.5%": of a hundred */
+static int read_percent(const char *option, const char *s, double least, double most, double *part)
+{
+	char *end;
+	double v = strtod(s, &end);
+
+	if (end > s && *end == '%')
+		end++;
+	if (end == s || *end || !(v >= least && v <= most))
+		return lab_fail(LAB_USAGE, "see --help", "%s takes per cent, from %g to %g", option,
+				least, most);
+	*part = v / 100;
 	return LAB_OK;
 }
 
@@ -138,9 +172,16 @@ static int read_seed(const char *s, unsigned long long *seed)
 	return LAB_OK;
 }
 
+bool args_has_wall(const struct args *a)
+{
+	return a->margin || a->confidence || a->budget_s || a->tasks || a->rate || a->meter ||
+	       a->ops.n || a->has_seed;
+}
+
 int args_parse(int argc, char **argv, unsigned int options, const char *help, struct args *a)
 {
 	struct option opts[ARRAY_SIZE(all_options) + 1] = {};
+	const char *on = "qemu";
 	size_t n = 0;
 	int c, ret = LAB_OK;
 
@@ -168,6 +209,9 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 				     "                       toolchain. Its default: debian:trixie-backports");
 			if (options & ARG_DUMP)
 				puts("      --dump           a guest that crashes or hangs leaves its memory in a file for gdb");
+			if (options & ARG_ON)
+				puts("      --on TARGET      where modules are loaded: qemu (the default), local (this machine, asked for),\n"
+				     "                       or ssh:[USER@]HOST[:PORT]; root rights there without a password");
 			if (options & ARG_OUTPUT)
 				puts("  -o, --output DIR     where results and kernel logs go");
 			fputs("      --dry-run        print the commands that would boot the guests, boot none\n"
@@ -217,12 +261,36 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			break;
 		case OPT_CLOCK:
 			if (strcmp(optarg, "exact") && strcmp(optarg, "wall"))
-				ret = lab_fail(LAB_USAGE, "it is exact or wall; without it, both",
+				ret = lab_fail(LAB_USAGE, "it is exact or wall",
 					       "--clock cannot be \"%s\"", optarg);
 			a->clock = optarg;
 			break;
+		case OPT_ON:
+			on = a->on = optarg;
+			break;
+		case OPT_CONFIDENCE:
+			ret = read_percent("--confidence", optarg, 50, 99.99, &a->confidence);
+			break;
+		case OPT_MARGIN:
+			ret = read_percent("--margin", optarg, 0.01, 50, &a->margin);
+			break;
+		case OPT_BUDGET:
+			ret = args_duration("--budget", optarg, &a->budget_s);
+			break;
+		case OPT_METER:
+			a->meter = strcmp(optarg, "none") ? optarg : NULL;
+			break;
+		case OPT_TASKS:
+			ret = read_count("--tasks", optarg, WALL_TASKS_MOST, &a->tasks);
+			break;
+		case OPT_RATE:
+			ret = read_count("--rate", optarg, 100000000, &a->rate);
+			break;
+		case OPT_OP:
+			strv_add(&a->ops, optarg);
+			break;
 		case OPT_FOR:
-			ret = read_duration(optarg, &a->stress_s);
+			ret = args_duration("--for", optarg, &a->stress_s);
 			break;
 		case OPT_SEED:
 			ret = read_seed(optarg, &a->seed);
@@ -268,6 +336,9 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 		case OPT_NO_MINIMISE:
 			a->plan.as_it_is = true;
 			break;
+		case OPT_QUICK:
+			a->quick = true;
+			break;
 		case OPT_BATCH:
 			a->batch = true;
 			break;
@@ -303,6 +374,14 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 	}
 	for (; !ret && optind < argc; optind++)
 		strv_add(&a->rest, argv[optind]);
+	/* thesis has no other clock */
+	if (!ret && (options & (ARG_COMPARE | ARG_BUDGET)) &&
+	    (!a->clock || strcmp(a->clock, "wall")) && options & ARG_WALL && args_has_wall(a))
+		ret = lab_fail(
+			LAB_USAGE, "add --clock wall",
+			"--margin, --confidence, --budget, --op, --seed, --tasks, --rate and --meter are the wall clock's");
+	if (!ret)
+		ret = target_use(on, &a->kernels);
 	return ret;
 }
 
@@ -313,4 +392,5 @@ void args_free(struct args *a)
 	strv_free(&a->scripts);
 	strv_free(&a->numbers);
 	strv_free(&a->columns);
+	strv_free(&a->ops);
 }

@@ -2,7 +2,6 @@
 #include "boot.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "../guest/protocol.h"
 #include "elf.h"
 #include "initramfs.h"
+#include "target.h"
 
 #define LOAD_TIMEOUT_S 30
 #define BEAT_S	       5
@@ -17,44 +17,11 @@
 
 /* --- modules of the stock kernel that the guest needs before it can talk --- */
 
-static struct {
-	const char *name;
-	char *path;
-} wanted;
-
-static int match_module(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	const char *base = path + ftw->base;
-
-	(void)st;
-	if (type != FTW_F || !str_ends(base, ".ko"))
-		return 0;
-	for (size_t i = 0;; i++) {
-		char c = base[i] == '-' ? '_' : base[i], w = wanted.name[i];
-
-		if (!w && c == '.') {
-			wanted.path = xstrdup(path);
-			return 1;
-		}
-		if (c != w)
-			return 0;
-	}
-}
-
-static char *stock_module(const struct kernel *k, const char *name)
-{
-	wanted.name = name;
-	wanted.path = NULL;
-	if (k->stock_modules)
-		nftw(k->stock_modules, match_module, 16, FTW_PHYS);
-	return wanted.path;
-}
-
 static enum lab_exit add_stock(struct boot *b, const char *name, int depth)
 {
-	_cleanup_free_ char *path = stock_module(b->vm.kernel, name);
+	_cleanup_free_ char *path = kernel_stock_module(b->vm.kernel, name);
 	_cleanup_free_ char *to = xasprintf("/lab/stock/%s.ko", name);
-	struct strv depends = {}, names = {};
+	struct strv names = {};
 	enum lab_exit ret = LAB_OK;
 
 	if (strv_has(&b->modules, to))
@@ -62,9 +29,7 @@ static enum lab_exit add_stock(struct boot *b, const char *name, int depth)
 	if (!path)
 		return lab_fail(LAB_CANNOT, "fetch it again: cdevlab kernel fetch --update",
 				"the kernel %s has no module %s", b->vm.kernel->name, name);
-	elf_modinfo(path, "depends", &depends);
-	for (size_t i = 0; i < depends.n; i++)
-		strv_split(&names, depends.v[i], ",");
+	elf_depends(path, &names);
 	for (size_t i = 0; i < names.n && !ret && depth < 16; i++)
 		ret = add_stock(b, names.v[i], depth + 1);
 	if (!ret) {
@@ -72,7 +37,6 @@ static enum lab_exit add_stock(struct boot *b, const char *name, int depth)
 		strv_add(&b->modules, to);
 		buf_printf(&b->plan, "module %s\n", to);
 	}
-	strv_free(&depends);
 	strv_free(&names);
 	return ret;
 }
@@ -90,6 +54,14 @@ static void keep_output(struct buf *to, const char *line)
 		buf_puts(to, "# too much: the rest of its output was not kept\n");
 }
 
+static struct job *next_job(const struct boot *b, const char *name)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (!b->jobs[i].begun && !strcmp(b->jobs[i].name, name))
+			return &b->jobs[i];
+	return NULL;
+}
+
 static void on_line(struct vm *vm, const char *line)
 {
 	struct boot *b = vm->ctx;
@@ -100,26 +72,30 @@ static void on_line(struct vm *vm, const char *line)
 	if (str_starts(line, "| ") || str_starts(line, "! ")) {
 		if (b->running)
 			keep_output(line[0] == '|' ? &b->running->out : &b->running->err, line + 2);
+		if (b->running && line[0] == '|' && b->on_output)
+			b->on_output(b, vm, b->running, line + 2);
 		return;
 	}
 	strv_split(&words, line, " ");
 	if (words.n >= 2 && !strcmp(words.v[0], "JOB")) {
-		for (size_t i = 0; i < b->n; i++) {
-			if (strcmp(b->jobs[i].name, words.v[1]))
-				continue;
-			b->running = &b->jobs[i];
+		b->running = next_job(b, words.v[1]);
+		if (b->running) {
 			b->running->begun = true;
-			lab_stage("test", "%s: %s", vm->label, words.v[1]);
+			if (!b->on_job)
+				lab_stage("test", "%s: %s", vm->label, words.v[1]);
 		}
 	} else if (words.n >= 4 && !strcmp(words.v[0], "EXIT") && b->running) {
 		const char *why = strstr(line, words.v[3]) + strlen(words.v[3]);
+		struct job *j = b->running;
 
-		b->running->ended = true;
-		b->running->status = xstrdup(words.v[2]);
-		b->running->ms = atof(words.v[3]);
+		j->ended = true;
+		j->status = xstrdup(words.v[2]);
+		j->ms = atof(words.v[3]);
 		if (*why)
-			b->running->why = xstrdup(why + 1);
+			j->why = xstrdup(why + 1);
 		b->running = NULL;
+		if (b->on_job)
+			b->on_job(b, vm, j);
 	} else if (words.n && !strcmp(words.v[0], "END")) {
 		b->end_seen = true;
 	}
@@ -151,11 +127,18 @@ enum lab_exit boot_init(struct boot *b, const struct kernel *k)
 	initramfs_symlink(b->fs, BIN_DIR "/sections", "/init");
 	initramfs_symlink(b->fs, BIN_DIR "/symbols", "/init");
 	initramfs_symlink(b->fs, BIN_DIR "/leaks", "/init");
+	if (target_current())
+		return LAB_OK;
 	if (kernel_config(k, "VIRTIO_PCI") == 'm')
 		ret = add_stock(b, "virtio_pci", 0);
 	if (!ret && kernel_config(k, "VIRTIO_CONSOLE") == 'm')
 		ret = add_stock(b, "virtio_console", 0);
 	return ret;
+}
+
+enum lab_exit boot_add_stock(struct boot *b, const char *name)
+{
+	return add_stock(b, name, 0);
 }
 
 bool boot_has_module(const struct boot *b, const char *name)
@@ -235,6 +218,21 @@ static void add_programs(struct boot *b, const struct built *built)
 	}
 }
 
+/* What it depends on beside the room. What the kernel does not have, loading will miss, and say so. */
+static void add_stock_needs(struct boot *b, const struct module *m)
+{
+	struct strv names = {};
+
+	elf_depends(m->ko, &names);
+	for (size_t i = 0; i < names.n; i++) {
+		_cleanup_free_ char *path = kernel_stock_module(b->vm.kernel, names.v[i]);
+
+		if (path && !strv_has(&m->needs, names.v[i]))
+			add_stock(b, names.v[i], 0);
+	}
+	strv_free(&names);
+}
+
 void boot_add_module(struct boot *b, const struct built *built, const struct module *m)
 {
 	_cleanup_free_ char *to = xasprintf(MODULES_DIR "/%s.ko", m->name);
@@ -248,6 +246,7 @@ void boot_add_module(struct boot *b, const struct built *built, const struct mod
 		if (need)
 			boot_add_module(b, built, need);
 	}
+	add_stock_needs(b, m);
 	initramfs_file(b->fs, to, 0644, m->ko);
 	add_conf(b, built->driver, m);
 	add_programs(b, built);
@@ -325,6 +324,16 @@ struct job *boot_find_job(const struct boot *b, const char *module, const char *
 	return NULL;
 }
 
+char *job_last_words(const struct job *j)
+{
+	char *last = str_last_line(j->err.s && *j->err.s ? j->err.s : j->out.s ?: "");
+
+	if (*last)
+		return last;
+	free(last);
+	return xstrdup("it said nothing");
+}
+
 static void put_word(struct buf *b, const char *s)
 {
 	buf_puts(b, " ");
@@ -387,9 +396,25 @@ static void on_end(struct vm *vm)
 			     vm->seconds);
 }
 
-enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once)
+static enum lab_exit run_guests(struct boot **boots, size_t n, size_t at_once)
 {
 	struct vm *vms = xcalloc(n, sizeof(*vms));
+	enum lab_exit ret;
+
+	for (size_t i = 0; i < n; i++)
+		vms[i] = boots[i]->vm;
+	ret = vm_run(vms, n, at_once);
+	for (size_t i = 0; i < n; i++)
+		boots[i]->vm = vms[i];
+	for (size_t i = 0; i < n && !lab_options.dry_run; i++)
+		note_boot(&vms[i]);
+	free(vms);
+	return ret;
+}
+
+enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once)
+{
+	const struct target *target = target_current();
 	enum lab_exit ret = LAB_OK;
 
 	for (size_t i = 0; i < n && !ret; i++) {
@@ -397,17 +422,11 @@ enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once)
 		boots[i]->fs = NULL;
 		boots[i]->vm.ctx = boots[i];
 		boots[i]->vm.on_end = on_end;
-		vms[i] = boots[i]->vm;
 	}
 	n_ended = 0;
 	n_all = n;
 	if (!ret)
-		ret = vm_run(vms, n, at_once);
-	for (size_t i = 0; i < n; i++)
-		boots[i]->vm = vms[i];
-	for (size_t i = 0; i < n && !lab_options.dry_run; i++)
-		note_boot(&vms[i]);
-	free(vms);
+		ret = target ? target_run(target, boots, n) : run_guests(boots, n, at_once);
 	return ret;
 }
 

@@ -308,11 +308,30 @@ static void make_command(const struct build_dir *bd, const struct kernel *k, str
 	strv_add(argv, "modules");
 }
 
+/* A module of the kernel itself: as its distribution built it, there is nothing to strip and there are no lines. */
+static enum lab_exit copy_stock(struct build_dir *bd, struct room_ctx *ctx)
+{
+	_cleanup_free_ char *from = kernel_stock_module(ctx->k, ctx->d->stock);
+	_cleanup_free_ char *to = xasprintf("%s/%s.ko", bd->tmp, ctx->d->stock);
+	_cleanup_free_ char *debug = xasprintf("%s.debug", to);
+	struct buf ko = {};
+	int err;
+
+	if (!from)
+		return lab_fail(LAB_CANNOT, "-k names another kernel: cdevlab kernel list",
+				"the kernel %s has no module %s", ctx->k->name, ctx->d->stock);
+	err = file_read(from, &ko) ?: file_write(to, ko.s, ko.n) ?: file_write(debug, ko.s, ko.n);
+	buf_free(&ko);
+	return err ? no_space_or(err, "copy", from) : LAB_OK;
+}
+
 static enum lab_exit make_modules(struct build_dir *bd, struct room_ctx *ctx)
 {
 	struct strv argv = {}, kos = {};
 	enum lab_exit ret;
 
+	if (ctx->d->stock)
+		return copy_stock(bd, ctx);
 	make_command(bd, ctx->k, &argv);
 	bd->in_root = ctx->k->rust;
 	ret = run_tool(bd, argv.v);
@@ -538,24 +557,18 @@ static struct module *find_module(struct built *b, const char *name)
 /* Depth first: what a module needs stands before it. A name outside the room is the kernel's business. */
 static void add_needs(struct built *b, struct module *m, struct strv *order, int depth)
 {
-	struct strv depends = {};
+	struct strv names = {};
 
-	elf_modinfo(m->ko, "depends", &depends);
-	for (size_t i = 0; i < depends.n && depth < 16; i++) {
-		struct strv names = {};
+	elf_depends(m->ko, &names);
+	for (size_t i = 0; i < names.n && depth < 16; i++) {
+		struct module *need = find_module(b, names.v[i]);
 
-		strv_split(&names, depends.v[i], ",");
-		for (size_t j = 0; j < names.n; j++) {
-			struct module *need = find_module(b, names.v[j]);
-
-			if (!need || strv_has(order, need->name))
-				continue;
-			add_needs(b, need, order, depth + 1);
-			strv_add(order, need->name);
-		}
-		strv_free(&names);
+		if (!need || strv_has(order, need->name))
+			continue;
+		add_needs(b, need, order, depth + 1);
+		strv_add(order, need->name);
 	}
-	strv_free(&depends);
+	strv_free(&names);
 }
 
 static void describe(struct built *b)
@@ -599,7 +612,9 @@ enum lab_exit build_driver(const struct driver *d, const struct kernel *k, struc
 	guest_cc = target_tool(k->arch, "gcc");
 	ctx.cc = guest_cc;
 	ctx.strip = target_tool(k->arch, "strip");
-	b->compiler = k->rust ? xstrdup(k->rust_version) : first_line_of(k->cc, "--version");
+	b->compiler = d->stock ? kernel_text(k, "CC_VERSION_TEXT") :
+		      k->rust  ? xstrdup(k->rust_version) :
+				 first_line_of(k->cc, "--version");
 	if (!b->compiler) {
 		ret = lab_fail(LAB_CANNOT, "apt install gcc", "the compiler %s does not run",
 			       k->cc);

@@ -9,16 +9,14 @@
 
 #define LIMIT_S 600 /* of a sweep, on a busy host */
 
-/* The faults on the way of each room's opens, and of an open with calls behind it. */
+/* The quick one of each room. */
 static enum lab_exit sweep_rooms(struct ktap *suite, const char *kernel)
 {
 	struct test_run t = {};
 	struct test_instead p;
 	enum lab_exit ret;
 
-	test_instead_faults(&p);
-	strv_add(&p.argv, "--filter");
-	strv_add(&p.argv, "open");
+	test_instead_faults(&p, true);
 	t.instead = &p;
 	strv_add(&t.kernels, kernel);
 	ret = test_into(&t, suite);
@@ -77,7 +75,7 @@ static void add_wrong(struct boot *b, const struct built *built, const struct wr
 	strv_addf(&j->argv, "bug=%s", w->bug);
 	j = boot_add_job(b, m, job, LIMIT_S);
 	strv_addf(&j->argv, "faults-%s", built->driver->name);
-	strv_add(&j->argv, "--init");
+	strv_add(&j->argv, "--quick");
 	strv_add(&j->argv, "--params");
 	strv_addf(&j->argv, "bug=%s", w->bug);
 	strv_add(&j->argv, "--filter");
@@ -180,7 +178,7 @@ static enum lab_exit prove(struct ktap *suite, const char *kernel)
 	enum lab_exit ret;
 	size_t guests, n = read_wrongs(table, &wrongs, &guests);
 
-	test_instead_faults(&p);
+	test_instead_faults(&p, false);
 	strv_add(&t.drivers, dir);
 	strv_add(&t.kernels, kernel);
 	ret = n ? test_prepare_one(&t) : lab_fail(LAB_CANNOT, NULL, "cannot read %s", table);

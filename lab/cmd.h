@@ -17,6 +17,7 @@ int cmd_fuzz(int argc, char **argv);
 int cmd_shell(int argc, char **argv);
 int cmd_gdb(int argc, char **argv);
 int cmd_kernel(int argc, char **argv);
+int cmd_meter(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_new(int argc, char **argv);
 int cmd_safety(int argc, char **argv);
@@ -31,10 +32,16 @@ struct args {
 	const char *junit, *json; /* files; json "-" for standard output */
 	const char *only;
 	const char *save_budget, *check_budget;
-	const char *group; /* check: one group of tests */
-	bool trace;	   /* bench: the split */
-	const char *clock; /* bench: "exact" or "wall"; NULL: both */
-	int stress_s;	   /* stress: how long */
+	const char *group;	   /* check: one group of tests */
+	bool trace;		   /* bench: the split */
+	const char *clock;	   /* bench: "exact" or "wall"; NULL: both */
+	double confidence, margin; /* of the wall clock: 0.99, 0.01; 0: not given */
+	int budget_s;
+	int tasks, rate; /* 0: not given */
+	const char *on;	 /* or NULL: not given */
+	const char *meter;
+	struct strv ops;
+	int stress_s; /* stress: how long */
 	unsigned long long seed;
 	bool has_seed;
 	struct stress_plan plan; /* stress */
@@ -45,8 +52,11 @@ struct args {
 	struct strv numbers, columns; /* safety */
 	const char *language;
 	bool fresh;
+	bool quick;	      /* faults */
 	const char *function; /* compare --asm: only that one */
 };
+
+#define WALL_TASKS_MOST 64 /* guest/wall.c has room for so many */
 
 /* Options beside the common ones (-h -v -k --dry-run --timeout --yes). */
 enum args_option {
@@ -65,6 +75,10 @@ enum args_option {
 	ARG_GDB = 131072,  /* -x, --batch */
 	ARG_PLAN = 262144, /* what of stress can be left out */
 	ARG_SAFETY = 2048, /* --only (repeated), --column, --language, --fresh */
+	ARG_FAULTS = 4096, /* --quick */
+	ARG_ON = 16384,	   /* --on */
+	ARG_WALL =
+		8192, /* --clock, --confidence, --margin, --budget, --seed, --op, --tasks, --rate, --meter */
 };
 
 /**
@@ -75,5 +89,9 @@ enum args_option {
  */
 int args_parse(int argc, char **argv, unsigned int options, const char *help, struct args *a);
 void args_free(struct args *a);
+/* Whether something was asked for that only the wall clock has. */
+bool args_has_wall(const struct args *a);
+/* "90", "90s" or "2m", at most a day. Return: LAB_OK; LAB_USAGE after a message that names the option. */
+int args_duration(const char *option, const char *s, int *seconds);
 
 #endif

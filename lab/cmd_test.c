@@ -55,7 +55,7 @@ int cmd_test(int argc, char **argv)
 	struct args a;
 	int r = args_parse(argc, argv,
 			   ARG_OUTPUT | ARG_JUNIT | ARG_JSON | ARG_ONLY | ARG_RUST | ARG_COVERAGE |
-				   ARG_DUMP,
+				   ARG_DUMP | ARG_ON,
 			   help, &a);
 
 	if (r)

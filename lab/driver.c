@@ -125,7 +125,7 @@ static int on_ini(void *ctx, const char *section, const char *key, const char *v
 		{ "driver", "summary", &d->summary }, { "node", "path", &d->node },
 		{ "node", "mode", &d->mode },	      { "node", "event", &d->event },
 		{ "node", "events", &d->events },     { "node", "merge", &d->merge },
-		{ "module", "params", &d->params },
+		{ "module", "params", &d->params },   { "module", "stock", &d->stock },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -223,16 +223,31 @@ static enum lab_exit find_ioctls(struct driver *d)
 	return LAB_OK;
 }
 
+/* The directory of a driver, or a peer of ours, by its name; or NULL. */
+static char *room_of_ours(const char *name)
+{
+	static const char *const places[] = { "drivers", "peers" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places) && !strchr(name, '/'); i++) {
+		char *dir = xasprintf("%s/%s/%s", lab_data_dir(), places[i], name);
+
+		if (is_dir(dir))
+			return dir;
+		free(dir);
+	}
+	return NULL;
+}
+
 enum lab_exit driver_open(const char *spec, struct driver *d)
 {
-	_cleanup_free_ char *ours = xasprintf("%s/drivers/%s", lab_data_dir(), spec);
+	_cleanup_free_ char *ours = room_of_ours(spec);
 	_cleanup_free_ char *kbuild = NULL, *makefile = NULL, *ini = NULL;
 	char real[PATH_MAX];
 	enum lab_exit ret;
 	DIR *dir;
 
 	*d = (struct driver){};
-	if (!*spec || (!strchr(spec, '/') && !is_dir(ours) && !is_dir(spec))) {
+	if (!*spec || (!strchr(spec, '/') && !ours && !is_dir(spec))) {
 		struct strv names = {};
 		struct buf list = {};
 
@@ -246,7 +261,7 @@ enum lab_exit driver_open(const char *spec, struct driver *d)
 		buf_free(&list);
 		return LAB_USAGE;
 	}
-	if (!realpath(strchr(spec, '/') || !is_dir(ours) ? spec : ours, real))
+	if (!realpath(ours ?: spec, real))
 		return lab_fail(errno == ENOENT ? LAB_USAGE : LAB_CANNOT,
 				errno == EACCES ? "it must be readable for you" :
 						  "name a directory with a Kbuild",
@@ -261,12 +276,12 @@ enum lab_exit driver_open(const char *spec, struct driver *d)
 	closedir(dir);
 	kbuild = xasprintf("%s/Kbuild", real);
 	makefile = xasprintf("%s/Makefile", real);
-	if (!file_exists(kbuild) && !file_exists(makefile))
-		return lab_fail(LAB_USAGE, "a one-line Kbuild is enough:  obj-m := name.o",
-				"%s has no Kbuild and no Makefile", real);
 	ini = xasprintf("%s/driver.ini", real);
 	d->has_ini = file_exists(ini);
 	ret = d->has_ini ? read_ini(d, ini) : LAB_OK;
+	if (!ret && !d->stock && !file_exists(kbuild) && !file_exists(makefile))
+		ret = lab_fail(LAB_USAGE, "a one-line Kbuild is enough:  obj-m := name.o",
+			       "%s has no Kbuild and no Makefile", real);
 	if (!ret)
 		ret = read_figures(d);
 	return ret ? ret : find_ioctls(d);
@@ -283,6 +298,7 @@ void driver_free(struct driver *d)
 	free(d->events);
 	free(d->merge);
 	free(d->params);
+	free(d->stock);
 	strv_free(&d->headers);
 	strv_free(&d->ioctls);
 	strv_free(&d->args);

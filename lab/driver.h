@@ -17,6 +17,7 @@
  *	absent.vgpio_rust = VGPIO_GET	; this module of the room is without that ioctl; may be repeated
  *	[module]
  *	params = mode=0600		; at load
+ *	stock = gpio-sim		; instead of a Kbuild: a module that comes with the kernel
  *	[bench]
  *	wall = vgpioctl bench --records	; prints figures by the wall clock, record.h says how; may be repeated
  */
@@ -34,11 +35,12 @@ struct driver {
 	bool has_ini;
 	char *node, *mode, *event, *events, *merge; /* or NULL */
 	char *params;				    /* or NULL */
-	struct strv headers;			    /* UAPI headers, relative to dir */
-	struct strv ioctls;			    /* names of their _IO* macros */
-	struct strv args;			    /* NAME=hexbytes */
-	struct strv absents;			    /* MODULE=NAME */
-	struct strv walls;			    /* command lines */
+	char *stock; /* of a room without a module of its own: one that comes with the kernel; or NULL */
+	struct strv headers; /* UAPI headers, relative to dir */
+	struct strv ioctls;  /* names of their _IO* macros */
+	struct strv args;    /* NAME=hexbytes */
+	struct strv absents; /* MODULE=NAME */
+	struct strv walls;   /* command lines */
 	struct published published;
 	struct goal *goals;
 	size_t n_goals;
@@ -46,7 +48,7 @@ struct driver {
 
 /**
  * driver_open() - reads a room
- * @spec:	a driver of ours by name, or a directory (anything with a '/' or that is one)
+ * @spec:	a driver of ours by name, a peer of ours, or a directory (anything with a '/' or that is one)
  * Return: LAB_OK; LAB_USAGE when there is no such driver (the message names those there are), no Kbuild,
  * or a mistake in driver.ini (file:line), published.json or goals.json; LAB_CANNOT when it cannot be read.
  */

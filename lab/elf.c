@@ -862,3 +862,13 @@ void elf_image_free(struct elf_image *image)
 	free(image->object);
 	*image = (struct elf_image){};
 }
+
+void elf_depends(const char *ko, struct strv *names)
+{
+	struct strv lists = {};
+
+	elf_modinfo(ko, "depends", &lists);
+	for (size_t i = 0; i < lists.n; i++)
+		strv_split(names, lists.v[i], ",");
+	strv_free(&lists);
+}

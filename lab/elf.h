@@ -9,6 +9,8 @@
 
 /* Values of a .modinfo key ("depends", "vermagic", "parm"), in file order; .ko or .ko.xz. */
 int elf_modinfo(const char *ko, const char *key, struct strv *values);
+/* Names of the modules that it depends on, in the kernel or beside it. */
+void elf_depends(const char *ko, struct strv *names);
 
 struct elf_sizes {
 	unsigned long text, data, bss, rodata; /* bytes in allocated sections */

@@ -3,6 +3,7 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -275,6 +276,47 @@ static const struct buf *config_text(const char *path)
 	return &text;
 }
 
+char *kernel_text(const struct kernel *k, const char *option)
+{
+	_cleanup_free_ char *key = xasprintf("CONFIG_%s", option);
+
+	return kernel_setting(k->config, key);
+}
+
+static struct {
+	const char *name;
+	char *path;
+} wanted;
+
+static int match_module(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	const char *base = path + ftw->base;
+
+	(void)st;
+	if (type != FTW_F || !str_ends(base, ".ko"))
+		return 0;
+	for (size_t i = 0;; i++) {
+		char c = base[i] == '-' ? '_' : base[i];
+		char w = wanted.name[i] == '-' ? '_' : wanted.name[i];
+
+		if (!w && c == '.') {
+			wanted.path = xstrdup(path);
+			return 1;
+		}
+		if (c != w)
+			return 0;
+	}
+}
+
+char *kernel_stock_module(const struct kernel *k, const char *name)
+{
+	wanted.name = name;
+	wanted.path = NULL;
+	if (k->stock_modules)
+		nftw(k->stock_modules, match_module, 16, FTW_PHYS);
+	return wanted.path;
+}
+
 char kernel_config(const struct kernel *k, const char *option)
 {
 	const char *prefix = str_starts(option, "CONFIG_") ? "" : "CONFIG_";
@@ -422,14 +464,37 @@ static void print_rows(json_t *rows)
 	}
 }
 
-enum lab_exit kernel_list(bool json)
+static enum lab_exit read_rows(json_t *rows)
 {
-	json_t *rows = json_array();
 	enum lab_exit ret = LAB_OK;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sources) && !ret; i++)
 		if (sources[i]->list)
 			ret = sources[i]->list(rows);
+	return ret;
+}
+
+char *kernel_of_release(const char *release, const char *arch)
+{
+	_cleanup_free_ char *end = xasprintf("/%s", arch);
+	json_t *rows = json_array(), *row;
+	char *name = NULL;
+	size_t i;
+
+	if (!read_rows(rows))
+		json_array_foreach(rows, i, row)
+			if (!name && !strcmp(field(row, "release"), release) &&
+			    str_ends(field(row, "name"), end))
+				name = xstrdup(field(row, "name"));
+	json_decref(rows);
+	return name;
+}
+
+enum lab_exit kernel_list(bool json)
+{
+	json_t *rows = json_array();
+	enum lab_exit ret = read_rows(rows);
+
 	if (!ret && json) {
 		_cleanup_free_ char *s = json_dumps(rows, JSON_INDENT(1));
 

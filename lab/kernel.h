@@ -73,6 +73,8 @@ enum lab_exit kernel_get_any(const char *name, bool update, const struct kernel 
 char *kernel_series(const char *release);
 /* The canonical name of the default kernel, or NULL. */
 char *kernel_default_name(void);
+/* The canonical name of a kernel that is here and has that release; a new string, or NULL. */
+char *kernel_of_release(const char *release, const char *arch);
 /* Its directory in the cache, a new string; NULL for one from elsewhere, of which nothing is remembered. */
 char *kernel_cache_dir(const struct kernel *k);
 /**
@@ -91,6 +93,10 @@ enum lab_exit kernel_build(const char *name, bool update);
 enum lab_exit kernel_list(bool json);
 /* CONFIG_x of the kernel's configuration: 'y', 'm', or 'n'. */
 char kernel_config(const struct kernel *k, const char *option);
+/* The text of CONFIG_x; a new string, or NULL. */
+char *kernel_text(const struct kernel *k, const char *option);
+/* The file of a module that came with the kernel, "-" and "_" being the same; a new string, or NULL. */
+char *kernel_stock_module(const struct kernel *k, const char *name);
 
 /* For the tables of sources (kernel_debian.c, kernel_dir.c). */
 struct kernel_source {

@@ -30,7 +30,9 @@
 #include "kernel_internal.h"
 #include "rust.h"
 
-#define FORMAT	   3 /* of a kernel directory: raised when unpacking or the packages change */
+#define FORMAT 3 /* of a kernel directory: raised when unpacking or the packages change */
+#define KEPT \
+	1 /* of what is unpacked: raised when more is; nothing that was made with a kernel becomes wrong */
 #define TRIES	   3
 #define USUAL_NEED (230LL << 20) /* bytes to fetch the smallest of them, package lists included */
 
@@ -229,7 +231,8 @@ static json_t *complete_read(const struct place *p, const char *version)
 	_cleanup_free_ char *path = xasprintf("%s/kernel.json", dir);
 	static const char *const keys[] = { "image", "kdir", "config", "busybox" };
 	json_t *j = json_load_file(path, 0, NULL);
-	bool ok = j && json_integer_value(json_object_get(j, "format")) == FORMAT;
+	bool ok = j && json_integer_value(json_object_get(j, "format")) == FORMAT &&
+		  json_integer_value(json_object_get(j, "kept")) == KEPT;
 
 	/* somebody may have cleaned the cache in part */
 	for (size_t i = 0; i < ARRAY_SIZE(keys) && ok; i++) {
@@ -584,11 +587,11 @@ static enum lab_exit write_kernel_json(const struct place *p, const struct deb_s
 	if (err)
 		return cannot_write(config, -err);
 	set_id(set, id);
-	j = json_pack("{si ss ss ss ss ss ss ss ss ss ss ss sb sI}", "format", FORMAT, "name",
-		      p->name, "release", set->release, "version", set->version, "arch", set->arch,
-		      "fetched", when, "image", "image", "kdir", kdir, "config", "config", "id", id,
-		      "config_sha256", sum, "needs_libc", set->needs_libc, "with_libs",
-		      set->with_libs, "size", (json_int_t)tree_size(dir));
+	j = json_pack("{si si ss ss ss ss ss ss ss ss ss ss ss sb sI}", "format", FORMAT, "kept",
+		      KEPT, "name", p->name, "release", set->release, "version", set->version,
+		      "arch", set->arch, "fetched", when, "image", "image", "kdir", kdir, "config",
+		      "config", "id", id, "config_sha256", sum, "needs_libc", set->needs_libc,
+		      "with_libs", set->with_libs, "size", (json_int_t)tree_size(dir));
 	json_object_set_new(j, "modules", json_string(modules));
 	json_object_set_new(j, "busybox", json_string("busybox"));
 	if (file_exists(map))

@@ -26,7 +26,7 @@
 #include "kernel_internal.h"
 
 /*
- * Stock modules worth keeping, below kernel/: the way in and out of the guest (virtio, 9p), and
+ * Stock modules worth keeping, below kernel/: the way in and out of the guest (virtio, its network, 9p), and
  * what drivers under test stand on (gpio, usb gadget, hid, input, fuse). All others would be 400
  * MB.
  */
@@ -34,6 +34,9 @@ static const char *const kept_modules[] = {
 	"drivers/virtio/",
 	"drivers/char/virtio_console",
 	"drivers/char/hw_random/virtio-rng",
+	"drivers/net/virtio_net",
+	"drivers/net/net_failover",
+	"net/core/failover",
 	"net/9p/",
 	"fs/9p/",
 	"fs/netfs/",

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define PIECES 16 /* read of one child before the next has its turn */
+
 static volatile sig_atomic_t interrupted;
 static int signal_pipe[2] = { -1, -1 };
 static int reaper_fd = -1;
@@ -305,46 +307,99 @@ static bool drain(struct proc *p, int *fd, struct buf *b, bool is_err)
 	return false;
 }
 
-enum lab_exit proc_run(struct proc *p)
+/* Reads what has come, some of it. Whether it has ended, and all that it said was read. */
+static bool turn(struct proc *p)
 {
-	double deadline = p->timeout_s ? now_s() + p->timeout_s : 0;
-	enum lab_exit ret = proc_start(p);
-
-	if (ret)
-		return ret;
-	for (;;) {
-		struct pollfd fds[3] = {
-			{ .fd = signal_pipe[0], .events = POLLIN },
+	for (int i = 0; i < PIECES; i++) {
+		/* the pipes' end can come late (a grandchild holds them) or early: look at the pid too */
+		bool ended = proc_ended(p);
+		struct pollfd fds[2] = {
 			{ .fd = p->out_fd, .events = POLLIN },
 			{ .fd = p->err_fd, .events = POLLIN },
 		};
-		bool ended;
 
-		if (lab_interrupted()) {
-			ret = LAB_INTERRUPTED;
-			break;
-		}
-		if (deadline && now_s() > deadline) {
-			p->timed_out = true;
-			ret = LAB_TIMEOUT;
-			break;
-		}
-		/* the pipes' end can come late (a grandchild holds them) or early: look at the pid too */
-		ended = proc_ended(p);
-		poll(fds, 3, ended ? 0 : p->pass ? 20 : 100);
-		if (fds[1].revents)
+		if (!poll(fds, 2, 0))
+			return ended;
+		if (fds[0].revents)
 			drain(p, &p->out_fd, &p->out, false);
-		if (fds[2].revents)
+		if (fds[1].revents)
 			drain(p, &p->err_fd, &p->err, true);
-		if (ended && !fds[1].revents && !fds[2].revents)
-			break;
 	}
+	return false;
+}
+
+static void finish(struct proc *p)
+{
 	if (p->on_line) {
 		split_lines(p, &p->out, false, true);
 		split_lines(p, &p->err, true, true);
 	}
 	proc_end(p);
+}
+
+/* Until one of them has something to say, a signal comes, or a moment is over. */
+static void wait_for(struct proc *const *running, size_t n)
+{
+	struct pollfd *fds = xcalloc(2 * n + 1, sizeof(*fds));
+	bool blind = false;
+
+	fds[0] = (struct pollfd){ .fd = signal_pipe[0], .events = POLLIN };
+	for (size_t i = 0; i < n; i++) {
+		fds[2 * i + 1] = (struct pollfd){ .fd = running[i]->out_fd, .events = POLLIN };
+		fds[2 * i + 2] = (struct pollfd){ .fd = running[i]->err_fd, .events = POLLIN };
+		blind |= running[i]->out_fd < 0 && running[i]->err_fd < 0;
+	}
+	poll(fds, 2 * n + 1, blind ? 20 : 100);
+	free(fds);
+}
+
+static enum lab_exit start(struct proc *p)
+{
+	p->deadline = p->timeout_s ? now_s() + p->timeout_s : 0;
+	p->timed_out = false;
+	return proc_start(p);
+}
+
+enum lab_exit proc_run_all(struct proc *v, size_t n, size_t at_once, proc_done_fn *done, void *ctx)
+{
+	struct proc **running = xcalloc(at_once, sizeof(*running));
+	enum lab_exit ret = LAB_OK;
+	size_t next = 0, r = 0;
+
+	while (!ret && (r || next < n)) {
+		while (!ret && r < at_once && next < n) {
+			ret = start(&v[next]);
+			if (!ret)
+				running[r++] = &v[next++];
+		}
+		wait_for(running, r);
+		if (lab_interrupted())
+			ret = LAB_INTERRUPTED;
+		for (size_t i = 0; i < r && !ret;) {
+			struct proc *p = running[i];
+
+			p->timed_out = p->deadline && now_s() > p->deadline;
+			if (!turn(p) && !p->timed_out) {
+				i++;
+				continue;
+			}
+			finish(p);
+			running[i] = running[--r];
+			if (done)
+				ret = done(p, ctx);
+		}
+	}
+	for (size_t i = 0; i < r; i++)
+		finish(running[i]);
+	free(running);
 	return ret;
+}
+
+enum lab_exit proc_run(struct proc *p)
+{
+	enum lab_exit ret = proc_run_all(p, 1, 1, NULL, NULL);
+
+	return !ret && p->timed_out ? LAB_TIMEOUT : ret;
 }
 
 char *proc_output(char *const *argv)
@@ -359,6 +414,14 @@ char *proc_output(char *const *argv)
 	}
 	proc_free(&p);
 	return out;
+}
+
+char *proc_self(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+
+	return n > 0 && n < (ssize_t)sizeof(path) ? xstrndup(path, n) : NULL;
 }
 
 bool proc_have(const char *program)

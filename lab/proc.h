@@ -44,6 +44,7 @@ struct proc {
 	int out_fd, err_fd; /* of proc_start(): our ends, or -1 */
 	int status;	    /* exit status, or -signal */
 	bool timed_out;
+	double deadline; /* now_s() at which it will have; 0: none */
 	struct buf out, err;
 };
 
@@ -52,6 +53,15 @@ enum lab_exit proc_init(void);
 /* Runs to the end. Returns LAB_OK when it could be started and ended by itself, whatever its status;
  * LAB_INTERRUPTED or LAB_TIMEOUT after having killed the group; LAB_CANNOT with a message otherwise. */
 enum lab_exit proc_run(struct proc *p);
+/* Told of each that has ended, or was killed for its time; what is not LAB_OK ends all. */
+typedef enum lab_exit proc_done_fn(struct proc *p, void *ctx);
+/**
+ * proc_run_all() - runs many, so many of them side by side, in order
+ * @done:	or NULL
+ * Return: LAB_OK when each could be started, whatever it came to; LAB_INTERRUPTED, LAB_CANNOT, or what @done said,
+ * after having killed those that ran.
+ */
+enum lab_exit proc_run_all(struct proc *v, size_t n, size_t at_once, proc_done_fn *done, void *ctx);
 /* The two halves, for event loops: start; then after the pid has been waited for, or to kill it now. */
 enum lab_exit proc_start(struct proc *p);
 void proc_end(struct proc *p); /* kills the group, reaps, closes, sets status */
@@ -63,6 +73,8 @@ int proc_signal_fd(void);
 
 /* Runs argv, returns its standard output without the last newline, or NULL when it fails (silent). */
 char *proc_output(char *const *argv);
+/* The path of this program, to run it with other words; a new string, or NULL without /proc. */
+char *proc_self(void);
 /* True when the program is in PATH. */
 bool proc_have(const char *program);
 

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const file_names[] = { "record.json", "compare.json", "safety.json" };
+static const char *const file_names[] = { "record.json", "compare.json", "safety.json",
+					  "thesis.json" };
 
 const char *store_text(const json_t *o, const char *key)
 {
@@ -33,6 +34,8 @@ static bool read_kind(const json_t *o, enum store_kind *kind)
 		*kind = STORE_COMPARE;
 	else if (is && !strcmp(is, "safety"))
 		*kind = STORE_SAFETY;
+	else if (is && !strcmp(is, "thesis") && json_is_array(json_object_get(o, "pairs")))
+		*kind = STORE_THESIS;
 	else if (json_is_array(json_object_get(o, "inputs")) &&
 		 json_is_object(json_object_get(o, "tests")))
 		*kind = STORE_RUN;

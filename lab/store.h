@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The stored results: what run leaves (record.json), what compare leaves (compare.json), what
- * safety leaves (safety.json), what bench --json printed.
+ * safety leaves (safety.json), what thesis --on leaves (thesis.json), what bench --json printed.
  * A file that cannot be used is named and left out; the others count.
  */
 #ifndef CDEVLAB_STORE_H
@@ -18,6 +18,7 @@ enum store_kind {
 	STORE_RUN,
 	STORE_COMPARE,
 	STORE_SAFETY,
+	STORE_THESIS,
 	STORE_BENCH, /* what bench --json printed: no inputs, no time */
 };
 

@@ -20,7 +20,6 @@
 #define FAULTS_APPEND "kmemleak=on kasan_multi_shot slub_debug=F"
 #define SILENCE_S     90   /* the agent says every few seconds that it lives */
 #define FEW_CYCLES    "60" /* of loads: as few as tests/broken proves to tell a leak */
-#define GUESTS_MOST   4	   /* of half a GiB each */
 
 /* struct item - one module on one kernel: the unit that is given to a boot */
 struct item {
@@ -511,7 +510,7 @@ static char *boot_name(const struct boot *b, size_t nr)
 	return xasprintf("%s-%s-%zu", stamp, colon, nr);
 }
 
-static enum lab_exit save_log(struct test_run *run, struct boot *b, struct ktap *t)
+enum lab_exit test_keep_log(struct test_run *run, const struct boot *b, struct ktap *t)
 {
 	_cleanup_free_ char *dir = log_dir(run), *name = boot_name(b, run->boots);
 	_cleanup_free_ char *path = xasprintf("%s/%s.log", dir, name);
@@ -587,7 +586,7 @@ static enum lab_exit judge_end(struct test_run *run, struct boot *b, struct item
 				 vm_end_name(b->vm.end), b->vm.why ? ": " : "", b->vm.why ?: "");
 			items[i]->done = true;
 			note_dump(run, b, t);
-			ret = ret ?: save_log(run, b, t);
+			ret = ret ?: test_keep_log(run, b, t);
 		}
 		run->timed_out |= b->vm.end == VM_HANG;
 		run->crashed |= b->vm.end != VM_HANG;
@@ -609,7 +608,7 @@ static enum lab_exit judge_end(struct test_run *run, struct boot *b, struct item
 	if (!told) /* what the kernel log said has brought it already */
 		note_reproduce(t, it, path);
 	note_dump(run, b, t);
-	ret = save_log(run, b, t);
+	ret = test_keep_log(run, b, t);
 	it->done =
 		true; /* what it had left is skipped, so that the same crash does not come twice */
 	return ret;
@@ -634,7 +633,7 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 			 b->vm.why ?: "no reason known");
 		for (size_t i = 0; i < n; i++)
 			items[i]->again = true;
-		return save_log(run, b, NULL);
+		return test_keep_log(run, b, NULL);
 	}
 	if (b->vm.ready_s > run->boot_s)
 		run->boot_s = b->vm.ready_s;
@@ -654,7 +653,7 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 	if (b->vm.end != VM_CLEAN)
 		ret = judge_end(run, b, items, n, &log);
 	else if (run->log_dir)
-		ret = save_log(run, b, NULL);
+		ret = test_keep_log(run, b, NULL);
 	for (size_t i = 0; i < n; i++) {
 		bool whole = true;
 
@@ -833,17 +832,9 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 	return ret;
 }
 
-/* As many as processors, and no more than fit into the memory that all may take. */
-static size_t guests_at_once(void)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return cpus < 1 ? 1 : cpus > GUESTS_MOST ? GUESTS_MOST : cpus;
-}
-
 enum lab_exit test_boot(struct test_run *t)
 {
-	size_t n = 0, open = 0, at_once = guests_at_once();
+	size_t n = 0, open = 0, at_once = vm_at_once();
 	struct item *items = NULL;
 	enum lab_exit ret = LAB_OK;
 	bool unknown = false;
@@ -928,7 +919,7 @@ void test_instead_stress(struct test_instead *p, int seconds, unsigned long long
 	strv_addf(&p->argv, "--seed=%llu", seed);
 }
 
-void test_instead_faults(struct test_instead *p)
+void test_instead_faults(struct test_instead *p, bool quick)
 {
 	/* What is counted is one task's. Nothing else happens meanwhile, however busy the host is. */
 	*p = (struct test_instead){ .name = "faults",
@@ -937,6 +928,10 @@ void test_instead_faults(struct test_instead *p)
 				    .cases = true,
 				    .exact = true,
 				    .append = FAULTS_APPEND };
+	if (!quick)
+		return;
+	strv_add(&p->argv, "--quick");
+	p->options = xstrdup(" --quick");
 }
 
 void test_instead_free(struct test_instead *p)

@@ -29,8 +29,8 @@ struct test_instead {
 };
 /* The stress program. */
 void test_instead_stress(struct test_instead *p, int seconds, unsigned long long seed);
-/* The sweep over faults. */
-void test_instead_faults(struct test_instead *p);
+/* The sweep over faults; @quick: of loading, opening, and one sequence of all calls. */
+void test_instead_faults(struct test_instead *p, bool quick);
 void test_instead_free(struct test_instead *p);
 
 /* struct test_run - what to test, and the outcome */
@@ -72,6 +72,8 @@ enum lab_exit test_prepare_one(struct test_run *t);
 enum lab_exit test_boot(struct test_run *t);
 /* Prepares, boots, moves the tree to @suite and frees @t. */
 enum lab_exit test_into(struct test_run *t, struct ktap *suite);
+/* Writes the kernel's log of a guest to where logs go, and a note of that to @t, which may be NULL. */
+enum lab_exit test_keep_log(struct test_run *run, const struct boot *b, struct ktap *t);
 /* The exit code that the tree deserves. */
 enum lab_exit test_exit(const struct test_run *t);
 void test_run_free(struct test_run *t);

@@ -187,6 +187,14 @@ bool str_ends(const char *s, const char *suffix)
 	return n >= m && !strcmp(s + n - m, suffix);
 }
 
+char *str_last_line(const char *s)
+{
+	_cleanup_free_ char *copy = xstrdup(s);
+	char *line = str_trim(copy), *nl = strrchr(line, '\n');
+
+	return xstrdup(nl ? nl + 1 : line);
+}
+
 char *str_trim(char *s)
 {
 	size_t n;

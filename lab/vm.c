@@ -12,6 +12,7 @@
 
 #include "vm_private.h"
 
+#define GUESTS_MOST   4	  /* of half a GiB each */
 #define DEADLINE_S    120 /* when neither the guest nor the person says otherwise */
 #define READY_S	      90  /* from the start to READY, on a very busy host */
 #define READY_DEBUG_S 600 /* of a kernel that watches itself */
@@ -744,11 +745,18 @@ static void serve(struct vm **running, size_t n)
 	free(fds);
 }
 
+size_t vm_at_once(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus < 1 ? 1 : cpus > GUESTS_MOST ? GUESTS_MOST : cpus;
+}
+
 /**
  * vm_run() - runs guests to their ends
  * @vms:	the guests; their results are valid whatever is returned
  * @n:		how many
- * @at_once:	so many of them side by side; 0: one per processor
+ * @at_once:	so many of them side by side; 0: vm_at_once()
  *
  * A callback ends its guest by setting vm->end to VM_STOPPED. A person who leaves a shell with
  * Ctrl-A x has stopped that guest too; both are LAB_OK.
@@ -761,11 +769,8 @@ enum lab_exit vm_run(struct vm *vms, size_t n, size_t at_once)
 	size_t n_running = 0, next = 0;
 	enum lab_exit ret = LAB_OK;
 
-	if (!at_once) {
-		long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-		at_once = cpus > 0 ? cpus : 1;
-	}
+	if (!at_once)
+		at_once = vm_at_once();
 	for (size_t i = 0; i < n; i++)
 		vms[i].end = VM_STOPPED;
 	for (size_t i = 0; i < n && !ret; i++) {

@@ -39,6 +39,8 @@ struct vm;
  * @gdb_fd:	a socket that listens, or 0: the guest waits there for gdb before its first instruction, and has all the
  *		time there is unless @timeout_s is set
  * @beside:	a program that was started and uses the guest: when it ends, the guest is stopped; or NULL
+ * @ssh_port:	a port of this machine's loopback, or 0: it leads to port 22 of the guest, whose address is 10.0.2.15; the
+ *		guest reaches nobody by itself
  * @dump:	a file, or NULL: gets the guest's memory when it crashes or hangs, whole or not at all
  * @on_end:	it has ended, and the results are there; may be NULL
  * @on_line:	a line of the results port
@@ -55,7 +57,7 @@ struct vm {
 	const char *append, *code_log, *dump;
 	int share_fd, share_mb;
 	bool fixed;
-	int gdb_fd;
+	int gdb_fd, ssh_port;
 	struct proc *beside;
 	void (*on_end)(struct vm *vm);
 	void (*on_line)(struct vm *vm, const char *line);
@@ -77,11 +79,13 @@ struct vm {
 };
 
 /**
- * vm_run() - runs guests, @at_once of them side by side (0: one per processor)
+ * vm_run() - runs guests, @at_once of them side by side (0: vm_at_once())
  * Each vm's end says how it went; the return value is only about us: LAB_OK, LAB_INTERRUPTED, LAB_CANNOT
  * (no QEMU). With lab_options.dry_run the commands are printed and nothing runs.
  */
 enum lab_exit vm_run(struct vm *vms, size_t n, size_t at_once);
+/* As many guests as there are processors, and no more than fit into memory. */
+size_t vm_at_once(void);
 void vm_free(struct vm *vm);
 /* "QEMU emulator version 7.2.22 (Debian ...)" of that architecture's QEMU; a new string, or NULL. */
 char *vm_qemu_version(const struct arch *arch);

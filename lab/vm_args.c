@@ -154,6 +154,14 @@ void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 		strv_add(argv, "-device");
 		strv_add(argv, "ivshmem-plain,memdev=shared");
 	}
+	if (vm->ssh_port) {
+		strv_add(argv, "-netdev");
+		strv_addf(argv, "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:%d-:22",
+			  vm->ssh_port);
+		/* its code for booting is a package of its own, and nobody boots from it */
+		strv_add(argv, "-device");
+		strv_add(argv, "virtio-net-pci,netdev=net,romfile=");
+	}
 	/* it stays when it has reset or powered off, until its memory is read and we end it */
 	if (vm->dump && ends)
 		strv_add(argv, "-no-shutdown");

@@ -120,6 +120,67 @@ static void much_output_is_not_lost(void **state)
 	proc_free(&p);
 }
 
+struct together {
+	size_t ended;
+	int order[3];
+	struct proc *v;
+};
+
+static enum lab_exit on_end(struct proc *p, void *ctx)
+{
+	struct together *t = ctx;
+
+	t->order[t->ended++] = p - t->v;
+	return LAB_OK;
+}
+
+/* The second waits for what the first makes; the third is begun when one of them has ended. */
+static void several_run_side_by_side(void **state)
+{
+	char *dir = temp_dir(NULL), *argv[3][4];
+	_cleanup_free_ char *make = xasprintf("sleep 0.2; mkdir %s/one; sleep 300", dir);
+	_cleanup_free_ char *wait = xasprintf("until rmdir %s/one; do sleep 0.1; done 2>&-", dir);
+	struct proc v[3] = { { .timeout_s = 2 } };
+	struct together t = { .v = v };
+
+	(void)state;
+	sh(&v[0], argv[0], make);
+	sh(&v[1], argv[1], wait);
+	sh(&v[2], argv[2], "echo third");
+	assert_int_equal(proc_run_all(v, 3, 2, on_end, &t), LAB_OK);
+	assert_int_equal(t.ended, 3);
+	assert_int_equal(t.order[0], 1);
+	assert_int_equal(t.order[1], 2);
+	assert_int_equal(t.order[2], 0);
+	assert_true(v[0].timed_out);
+	assert_false(v[1].timed_out);
+	assert_string_equal(v[2].out.s, "third\n");
+	for (int i = 0; i < 3; i++)
+		proc_free(&v[i]);
+	temp_dir_done(dir);
+}
+
+static enum lab_exit on_end_fail(struct proc *p, void *ctx)
+{
+	(void)p;
+	(void)ctx;
+	return LAB_FAILED;
+}
+
+static void one_that_ends_all_kills_the_others(void **state)
+{
+	char *argv[2][4];
+	struct proc v[2] = {};
+
+	(void)state;
+	sh(&v[0], argv[0], "sleep 300");
+	sh(&v[1], argv[1], ":");
+	assert_int_equal(proc_run_all(v, 2, 2, on_end_fail, NULL), LAB_FAILED);
+	assert_int_equal(v[0].status, -SIGKILL);
+	for (int i = 0; i < 2; i++)
+		proc_free(&v[i]);
+}
+
 static void a_time_out_kills_the_grandchildren_too(void **state)
 {
 	char *argv[4];
@@ -360,6 +421,8 @@ int main(void)
 		cmocka_unit_test(a_signal_is_a_negative_status),
 		cmocka_unit_test(lines_come_one_by_one_whatever_the_pieces),
 		cmocka_unit_test(much_output_is_not_lost),
+		cmocka_unit_test(several_run_side_by_side),
+		cmocka_unit_test(one_that_ends_all_kills_the_others),
 		cmocka_unit_test(a_time_out_kills_the_grandchildren_too),
 		cmocka_unit_test(what_a_child_leaves_behind_ends_with_it),
 		cmocka_unit_test(directory_and_environment_are_the_childs),

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "../../lab/lab.h"
 #include "../../lab/util.h"
 
 static char dir[] = "/tmp/test-util-XXXXXX";
@@ -53,12 +54,20 @@ static void assert_holds(const char *path, const char *text)
 static void strings_are_compared_and_trimmed(void **state)
 {
 	char s[] = " \t a b \n", blank[] = " \n";
+	static const char *const last[][2] = {
+		{ "a\nb\n\n", "b" }, { "a", "a" }, { "", "" }, { "\n", "" }
+	};
 
 	(void)state;
 	assert_true(str_starts("abc", "ab") && str_starts("abc", "") && !str_starts("a", "ab"));
 	assert_true(str_ends("a.ko", ".ko") && !str_ends("ko", ".ko") && str_ends("x", ""));
 	assert_string_equal(str_trim(s), "a b");
 	assert_string_equal(str_trim(blank), "");
+	for (size_t i = 0; i < ARRAY_SIZE(last); i++) {
+		_cleanup_free_ char *line = str_last_line(last[i][0]);
+
+		assert_string_equal(line, last[i][1]);
+	}
 	assert_string_equal(path_base("/a/b"), "b");
 	assert_string_equal(path_base("b"), "b");
 	assert_string_equal(path_base("/a/"), "");
