@@ -27,8 +27,8 @@ const struct safety_probe safety_probes[PROBES] = {
 	[PROBE_STOCK] = { "stock", BOTH, true, NULL, probe_stock_version, NULL, probe_guests },
 	[PROBE_KASAN] = { "kasan", BOTH, true, NULL, probe_kasan_version, NULL, probe_guests },
 	[PROBE_KCSAN] = { "kcsan", BOTH, true, NULL, probe_kcsan_version, NULL, probe_guests },
-	[PROBE_FAULTS] = { "faults", BOTH, true, NULL, probe_faults_version, probe_faults },
-	[PROBE_FUZZ] = { "fuzz", BOTH, true, NULL, probe_fuzz_version, probe_fuzz },
+	[PROBE_FAULTS] = { "faults", BOTH, true, NULL, probe_faults_version, NULL, probe_run },
+	[PROBE_FUZZ] = { "fuzz", BOTH, true, NULL, probe_fuzz_version, NULL, probe_run },
 };
 
 /* --- what was measured before --- */

@@ -97,6 +97,14 @@ void said_add(struct said *s, const char *by, const char *what, const char *text
 void said_free(struct said *s);
 json_t *said_json(const struct said *s);
 bool said_read(const json_t *o, struct said *s);
+struct klog_finding;
+/**
+ * safety_is_drivers() - whether what the kernel said is of the driver
+ * A data race is where one of its two sides lies in @module, and a warning where @module is on its stack: kernels have
+ * some of their own, which come by chance. Anything else counts wherever it lies: memory that a driver has spoiled is
+ * noticed by others.
+ */
+bool safety_is_drivers(const struct klog_finding *f, const char *module);
 /* A complaint without what differs from build to build: numbers, addresses, the directory; a new string. */
 char *safety_plain(const char *text);
 
@@ -176,9 +184,8 @@ char *probe_kasan_version(const struct safety *s, struct hash *h);
 char *probe_kcsan_version(const struct safety *s, struct hash *h);
 enum lab_exit probe_guests(struct safety *s, size_t probe, struct subject **x, size_t n);
 char *probe_faults_version(const struct safety *s, struct hash *h);
-enum lab_exit probe_faults(struct safety *s, struct subject *x, struct said *out);
 char *probe_fuzz_version(const struct safety *s, struct hash *h);
-enum lab_exit probe_fuzz(struct safety *s, struct subject *x, struct said *out);
+enum lab_exit probe_run(struct safety *s, size_t probe, struct subject **x, size_t n);
 /* Builds a subject; *said gets what the compilers say. */
 enum lab_exit safety_build(const struct subject *x, const struct kernel *k, struct buf *said,
 			   struct built *b);

@@ -15,7 +15,6 @@
 #define LEAKS_S	   120
 #define GUEST_S	   900
 #define SILENCE_S  120
-#define AT_ONCE	   4	/* guests, at most */
 #define FEW_CYCLES "60" /* of loads: as few as tell a leak */
 
 /*
@@ -26,14 +25,24 @@
 #define KASAN_APPEND "kmemleak=on"
 #define DEBUG_MB     1024
 
-/* struct guest - a subject that is booted; twice where its tests took the guest with them */
+#define GUEST_RECIPE "stages" /* changed when what runs in these guests changes */
+
+/* What runs, in this order; where it takes the guest with it, the next guest begins with what comes after it. */
+enum stage {
+	STAGE_CONFORM,
+	STAGE_TESTS,
+	STAGE_STRESS,
+	STAGES,
+};
+
+/* struct guest - a subject that is booted, again where it took a guest with it */
 struct guest {
 	struct subject *x;
 	struct built built;
 	const struct module *m;
 	struct boot boot;
 	size_t probe;
-	bool tested, stressed; /* it was begun, and will not be again */
+	enum stage stage; /* the first that is still to be run; STAGES: none */
 	size_t tries;
 };
 
@@ -64,6 +73,7 @@ static char *guest_version(const struct safety *s, size_t probe, const char *why
 	hash_puts(h, k->rust_id);
 	hash_puts(h, tools.id);
 	hash_puts(h, append_of(probe) ?: "");
+	hash_puts(h, GUEST_RECIPE);
 	hash_puts(h, number);
 	guest_tools_free(&tools);
 	return NULL;
@@ -86,6 +96,15 @@ char *probe_kcsan_version(const struct safety *s, struct hash *h)
 
 /* --- what runs --- */
 
+static void add_leaks(struct guest *g, const char *word)
+{
+	struct job *j = boot_add_job(&g->boot, g->m->name, word ? "leaks-clear" : "leaks", LEAKS_S);
+
+	strv_add(&j->argv, "leaks");
+	if (word)
+		strv_add(&j->argv, word);
+}
+
 static void add_tests(struct guest *g)
 {
 	struct boot *b = &g->boot;
@@ -95,10 +114,12 @@ static void add_tests(struct guest *g)
 	for (size_t i = 0; i < g->built.n; i++)
 		strv_add(&modules, g->built.modules[i].name);
 	boot_add_load(b, &g->built, g->m);
-	j = boot_add_job(b, g->m->name, "conform", CONFORM_S);
-	strv_addf(&j->argv, "conform-%s", g->built.driver->name);
-	strv_add(&j->argv, "--cycles");
-	strv_add(&j->argv, FEW_CYCLES);
+	if (g->stage == STAGE_CONFORM) {
+		j = boot_add_job(b, g->m->name, "conform", CONFORM_S);
+		strv_addf(&j->argv, "conform-%s", g->built.driver->name);
+		strv_add(&j->argv, "--cycles");
+		strv_add(&j->argv, FEW_CYCLES);
+	}
 	for (size_t i = 0; i < g->built.tests.n; i++) {
 		const char *test = g->built.tests.v[i];
 
@@ -107,6 +128,9 @@ static void add_tests(struct guest *g)
 		j = boot_add_job(b, g->m->name, test, TEST_S);
 		strv_add(&j->argv, test);
 	}
+	/* while it is loaded: the functions of a module that is gone have no names */
+	if (g->probe == PROBE_KASAN)
+		add_leaks(g, NULL);
 	boot_add_unload(b, g->m);
 	strv_free(&modules);
 }
@@ -123,15 +147,6 @@ static void add_stress(const struct safety *s, struct guest *g)
 	strv_addf(&j->argv, "--for=%d", s->stress_s);
 	strv_addf(&j->argv, "--seed=%llu", s->seed);
 	boot_add_unload(b, g->m);
-}
-
-static void add_leaks(struct guest *g, const char *word)
-{
-	struct job *j = boot_add_job(&g->boot, g->m->name, word ? "leaks-clear" : "leaks", LEAKS_S);
-
-	strv_add(&j->argv, "leaks");
-	if (word)
-		strv_add(&j->argv, word);
 }
 
 static enum lab_exit add_jobs(struct safety *s, struct guest *g)
@@ -152,12 +167,9 @@ static enum lab_exit add_jobs(struct safety *s, struct guest *g)
 	boot_add_module(b, &g->built, g->m);
 	if (g->probe == PROBE_KASAN)
 		add_leaks(g, "clear");
-	if (!g->tested)
+	if (g->stage < STAGE_STRESS)
 		add_tests(g);
-	if (g->probe == PROBE_KASAN && !g->tested)
-		add_leaks(g, NULL);
-	if (!g->stressed)
-		add_stress(s, g);
+	add_stress(s, g);
 	return LAB_OK;
 }
 
@@ -209,7 +221,8 @@ static void read_log(const struct guest *g, struct said *out)
 	klog_scan(g->boot.vm.log.s ?: "", KLOG_TAINT_MODULE, &log);
 	for (size_t i = 0; i < log.n; i++) {
 		/* what kmemleak has found, the program of that name tells */
-		if (log.findings[i].kind != KLOG_LEAK && log.findings[i].kind != KLOG_TAINT)
+		if (log.findings[i].kind != KLOG_LEAK && log.findings[i].kind != KLOG_TAINT &&
+		    safety_is_drivers(&log.findings[i], g->m->name))
 			read_finding(&log.findings[i], out);
 	}
 	klog_free(&log);
@@ -320,14 +333,24 @@ static void read_end(const struct guest *g, struct said *out)
 	said_add(out, j ? job_word(j->name) : "log/other", "guest", text, j ? j->name : NULL);
 }
 
-static bool begun(const struct boot *b, const char *name)
+/* What is to be run next: after the last stage that was begun, and after one at least. */
+static enum stage next_stage(const struct guest *g)
 {
-	const struct job *j = NULL;
+	enum stage last = g->stage;
 
-	for (size_t i = 0; i < b->n; i++)
-		if (str_ends(b->jobs[i].name, name))
-			j = &b->jobs[i];
-	return j && j->begun;
+	if (g->boot.vm.end == VM_CLEAN)
+		return STAGES;
+	for (size_t i = 0; i < g->boot.n; i++) {
+		const char *name = strchr(g->boot.jobs[i].name, '/') + 1;
+
+		if (!g->boot.jobs[i].begun)
+			continue;
+		if (str_starts(name, "test_") && last < STAGE_TESTS)
+			last = STAGE_TESTS;
+		if (!strcmp(name, "stress"))
+			last = STAGE_STRESS;
+	}
+	return last + 1;
 }
 
 /* A guest that ended itself has said something; one that never came up has not. */
@@ -344,7 +367,7 @@ static void judge(struct safety *s, struct guest *g)
 			free(out->unmeasured);
 			out->unmeasured = xasprintf("its guest does not come up: %s",
 						    vm->why ?: vm_end_name(vm->end));
-			g->tested = g->stressed = true;
+			g->stage = STAGES;
 		}
 		return;
 	}
@@ -353,9 +376,8 @@ static void judge(struct safety *s, struct guest *g)
 			read_job(g, &g->boot.jobs[i], out);
 	read_log(g, out);
 	read_end(g, out);
-	g->stressed |= begun(&g->boot, "/stress") || g->tested;
-	g->tested = true;
-	out->known = g->stressed;
+	g->stage = next_stage(g);
+	out->known = g->stage == STAGES;
 	if (out->known)
 		safety_keep(s, g->x, g->probe);
 }
@@ -387,7 +409,7 @@ static enum lab_exit boot_some(struct safety *s, struct guest *guests, size_t n,
 	size_t open = 0;
 
 	for (size_t i = 0; i < n && !ret; i++) {
-		if (!guests[i].m || (guests[i].tested && guests[i].stressed))
+		if (!guests[i].m || guests[i].stage == STAGES)
 			continue;
 		ret = add_jobs(s, &guests[i]);
 		boots[open++] = &guests[i].boot;
@@ -411,15 +433,14 @@ static size_t count_open(const struct guest *guests, size_t n)
 	size_t open = 0;
 
 	for (size_t i = 0; i < n; i++)
-		open += guests[i].m && !(guests[i].tested && guests[i].stressed);
+		open += guests[i].m && guests[i].stage < STAGES;
 	return open;
 }
 
 /* A few at a time, so that what was measured is kept when we are interrupted. */
 enum lab_exit probe_guests(struct safety *s, size_t probe, struct subject **x, size_t n)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	size_t at_once = cpus < 1 ? 1 : cpus > AT_ONCE ? AT_ONCE : cpus, some = 4 * at_once;
+	size_t at_once = vm_at_once(), some = 4 * at_once;
 	enum lab_exit ret = LAB_OK;
 
 	for (size_t from = 0; from < n && !ret; from += some) {
@@ -429,10 +450,14 @@ enum lab_exit probe_guests(struct safety *s, size_t probe, struct subject **x, s
 		for (size_t i = 0; i < k && !ret; i++) {
 			guests[i].x = x[from + i];
 			guests[i].probe = probe;
+			/* races are the own tests' and the stress's; a claim makes its call a few times */
+			if (probe == PROBE_KCSAN)
+				guests[i].stage = STAGE_TESTS;
 			ret = open_guest(s, &guests[i]);
 		}
 		lab_progress(safety_probes[probe].name, "%zu to %zu of %zu", from + 1, from + k, n);
-		for (int round = 0; round < 3 && !ret && count_open(guests, k); round++)
+		/* one more: a guest that does not come up is tried again */
+		for (int round = 0; round <= STAGES && !ret && count_open(guests, k); round++)
 			ret = boot_some(s, guests, k, at_once);
 		for (size_t i = 0; i < k; i++)
 			built_free(&guests[i].built);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "klog.h"
 #include "store.h"
 
 #define P(x)   (1u << PROBE_##x)
@@ -51,6 +52,21 @@ const char *safety_state_name(enum safety_state s)
 bool safety_wants(const struct safety *s, const struct safety_column *c)
 {
 	return !s->columns.n || strv_has(&s->columns, c->name);
+}
+
+bool safety_is_drivers(const struct klog_finding *f, const char *module)
+{
+	_cleanup_free_ char *tag = xasprintf("[%s]", module);
+
+	if (f->kind == KLOG_KCSAN)
+		return strstr(f->headline, tag);
+	if (f->kind != KLOG_WARNING)
+		return true;
+	for (size_t i = 0; i < f->n_frames; i++)
+		if (f->frames[i].module && !f->frames[i].guessed &&
+		    !strcmp(f->frames[i].module, module))
+			return true;
+	return false;
 }
 
 /* --- what was said --- */

@@ -7,6 +7,7 @@
 #include "ktap.h"
 #include "proc.h"
 #include "safety.h"
+#include "vm.h"
 
 #define MARGIN_S 1200
 
@@ -61,56 +62,53 @@ static void read_failures(const char *by, const struct ktap *t, const char *path
 	}
 }
 
-static char *last_line(const char *text)
+static void read_run(const char *by, const struct proc *p, struct said *out)
 {
-	_cleanup_free_ char *copy = xstrdup(text ?: "");
-	char *line = str_trim(copy), *nl;
-
-	while ((nl = strrchr(line, '\n')))
-		line = nl + 1;
-	return xstrdup(line);
-}
-
-/* What we are, with other words. */
-static char *self(void)
-{
-	char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	return xstrndup(n > 0 ? path : "cdevlab", n > 0 ? (size_t)n : strlen("cdevlab"));
-}
-
-static enum lab_exit run_words(const char *by, struct strv *argv, int timeout_s, struct said *out)
-{
-	struct proc p = { .argv = argv->v, .timeout_s = timeout_s };
-	enum lab_exit ret = proc_run(&p);
-
-	if (ret == LAB_TIMEOUT) {
-		out->unmeasured = xasprintf("it was not done after %d s", timeout_s);
-		ret = LAB_OK;
-	} else if (!ret && (p.status == LAB_OK || p.status == LAB_FAILED ||
-			    p.status == LAB_TIMEOUT || p.status == LAB_CRASHED)) {
+	if (p->timed_out) {
+		out->unmeasured = xasprintf("it was not done after %d s", p->timeout_s);
+		return;
+	}
+	if (p->status == LAB_OK || p->status == LAB_FAILED || p->status == LAB_TIMEOUT ||
+	    p->status == LAB_CRASHED) {
 		struct ktap *t = ktap_new(NULL, "");
 
-		out->known = ktap_parse(t, p.out.s ?: "");
+		out->known = ktap_parse(t, p->out.s ?: "");
 		ktap_settle(t);
 		read_failures(by, t, "", out);
 		ktap_free(t);
 	}
-	if (!ret && !out->known && !out->unmeasured) {
-		_cleanup_free_ char *why = last_line(p.err.s);
+	if (!out->known) {
+		_cleanup_free_ char *why = str_last_line(p->err.s ?: "");
 
-		out->unmeasured = xasprintf("exit status %d: %s", p.status, why);
+		out->unmeasured = xasprintf("exit status %d: %s", p->status, why);
 	}
-	proc_free(&p);
-	return ret;
 }
 
-static void add_words(const struct safety *s, const struct subject *x, const char *name,
+/* struct runs - a subcommand on each subject */
+struct runs {
+	struct safety *s;
+	size_t probe, n, ended;
+	struct subject **x;
+	struct proc *p;
+};
+
+static enum lab_exit one_ended(struct proc *p, void *ctx)
+{
+	struct runs *r = ctx;
+	struct subject *x = r->x[p - r->p];
+
+	read_run(safety_probes[r->probe].name, p, &x->said[r->probe]);
+	safety_keep(r->s, x, r->probe);
+	lab_stage(safety_probes[r->probe].name, "%zu of %zu: %s %s", ++r->ended, r->n,
+		  path_base(x->room), x->bug ? x->bug->slug : "without a bug");
+	return LAB_OK;
+}
+
+static void add_words(const struct safety *s, size_t probe, const struct subject *x,
 		      struct strv *argv)
 {
-	strv_take(argv, self());
-	strv_add(argv, name);
+	strv_take(argv, proc_self() ?: xstrdup("cdevlab"));
+	strv_add(argv, safety_probes[probe].name);
 	strv_add(argv, x->dir);
 	strv_add(argv, "-k");
 	strv_add(argv, s->kasan.name);
@@ -118,30 +116,34 @@ static void add_words(const struct safety *s, const struct subject *x, const cha
 	strv_add(argv, x->module);
 	if (x->language == SAFETY_RUST)
 		strv_add(argv, "--rust");
-}
-
-enum lab_exit probe_faults(struct safety *s, struct subject *x, struct said *out)
-{
-	struct strv argv = {};
-	enum lab_exit ret;
-
-	add_words(s, x, "faults", &argv);
-	ret = run_words("faults", &argv, 2 * MARGIN_S, out);
-	strv_free(&argv);
-	return ret;
-}
-
-enum lab_exit probe_fuzz(struct safety *s, struct subject *x, struct said *out)
-{
-	struct strv argv = {};
-	enum lab_exit ret;
-
-	add_words(s, x, "fuzz", &argv);
-	strv_addf(&argv, "--for=%d", s->fuzz_s);
-	strv_addf(&argv, "--seed=%llu", s->seed);
+	if (probe == PROBE_FAULTS) {
+		strv_add(argv, "--quick");
+		return;
+	}
+	strv_addf(argv, "--for=%d", s->fuzz_s);
+	strv_addf(argv, "--seed=%llu", s->seed);
 	/* What was learned of another variant would be known of this one from the start. */
-	strv_addf(&argv, "-o%s-fuzz", x->dir);
-	ret = run_words("fuzz", &argv, s->fuzz_s + MARGIN_S, out);
-	strv_free(&argv);
+	strv_addf(argv, "-o%s-fuzz", x->dir);
+}
+
+enum lab_exit probe_run(struct safety *s, size_t probe, struct subject **x, size_t n)
+{
+	struct runs r = { .s = s, .probe = probe, .n = n, .x = x };
+	struct strv *argv = xcalloc(n, sizeof(*argv));
+	enum lab_exit ret;
+
+	r.p = xcalloc(n, sizeof(*r.p));
+	for (size_t i = 0; i < n; i++) {
+		add_words(s, probe, x[i], &argv[i]);
+		r.p[i].argv = argv[i].v;
+		r.p[i].timeout_s = s->fuzz_s + MARGIN_S;
+	}
+	ret = proc_run_all(r.p, n, vm_at_once(), one_ended, &r);
+	for (size_t i = 0; i < n; i++) {
+		proc_free(&r.p[i]);
+		strv_free(&argv[i]);
+	}
+	free(r.p);
+	free(argv);
 	return ret;
 }

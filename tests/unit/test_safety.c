@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "../../lab/klog.h"
 #include "../../lab/proc.h"
 #include "../../lab/report.h"
 #include "../../lab/safety.h"
@@ -395,6 +396,33 @@ static void the_matrix_is_shown(void **state)
 	store_free(&st);
 }
 
+static void what_the_kernel_says_of_itself_is_not_the_drivers(void **state)
+{
+	struct klog_frame own = { .function = "foo_read", .module = "foo" };
+	struct klog_frame other = { .function = "build_sched_domains" };
+	struct klog_finding f = { .kind = KLOG_KCSAN, .frames = &own, .n_frames = 1 };
+
+	(void)state;
+	/* whoever read the clock meanwhile is on the stack, and races with nobody */
+	f.headline = "BUG: KCSAN: data-race in ktime_get / timekeeping_update_from_shadow";
+	assert_false(safety_is_drivers(&f, "foo"));
+	f.headline = "BUG: KCSAN: data-race in foo_ioctl [foo] / foo_read [foo]";
+	assert_true(safety_is_drivers(&f, "foo"));
+	assert_false(safety_is_drivers(&f, "bar"));
+	f = (struct klog_finding){
+		.kind = KLOG_WARNING, .headline = "WARNING", .frames = &other, .n_frames = 1
+	};
+	assert_false(safety_is_drivers(&f, "foo"));
+	f.frames = &own;
+	assert_true(safety_is_drivers(&f, "foo"));
+	own.guessed = true;
+	assert_false(safety_is_drivers(&f, "foo"));
+	/* a list that a driver has spoiled is found by the next who walks it */
+	f.kind = KLOG_LIST;
+	f.frames = &other;
+	assert_true(safety_is_drivers(&f, "foo"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,6 +436,7 @@ int main(void)
 		cmocka_unit_test(no_cell_is_without_a_reason),
 		cmocka_unit_test(what_a_probe_said_is_kept_whole),
 		cmocka_unit_test(a_patch_that_does_not_do_what_it_says_is_told),
+		cmocka_unit_test(what_the_kernel_says_of_itself_is_not_the_drivers),
 		cmocka_unit_test(the_matrix_is_shown),
 	};
 
