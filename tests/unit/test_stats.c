@@ -7,6 +7,9 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <gsl/gsl_randist.h>
+#include <gsl/gsl_rng.h>
+#include <gsl/gsl_statistics_double.h>
 
 #include "../../lab/lab.h"
 #include "../../lab/stats.h"
@@ -105,6 +108,121 @@ static void half_widths_and_differences(void **state)
 	near(stats_percent(4, 4), 0, 0);
 }
 
+static void order_figures(void **state)
+{
+	const double x[] = { 10, 3, 1, 4, 2 }, y[] = { 1, 1, 2, 2, 4, 6, 9 };
+
+	(void)state;
+	/* R: quantile(x, c(0.25, 0.9)), mad(y) */
+	near(stats_quantile(x, 5, 0.25), 2, 1e-12);
+	near(stats_quantile(x, 5, 0.9), 7.6, 1e-12);
+	near(stats_quantile(x, 5, 0), 1, 0);
+	near(stats_quantile(x, 5, 1), 10, 0);
+	near(stats_median(x, 5), 3, 0);
+	near(stats_median(y, 6), 2, 0);
+	near(stats_mad(y, 7), 1.4826, 1e-4);
+	near(x[0], 10, 0); /* they are left as they are */
+	assert_true(isnan(stats_median(x, 0)));
+	assert_true(isnan(stats_quantile(x, 5, 1.1)));
+	assert_true(isnan(stats_mad(x, 0)));
+}
+
+/* Conover's table A3 of the binomial distribution gives the ranks. */
+static void intervals_for_a_median(void **state)
+{
+	static const struct {
+		size_t n;
+		double confidence, low;
+	} t[] = { { 10, 0.95, 2 },  { 20, 0.95, 6 },   { 20, 0.99, 4 }, { 8, 0.99, 1 },
+		  { 50, 0.95, 18 }, { 100, 0.95, 40 }, { 15, 0.99, 3 } };
+	struct stats_interval iv;
+	double x[100];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
+		for (size_t k = 0; k < t[i].n; k++)
+			x[k] = t[i].n - k;
+		assert_true(stats_median_interval(x, t[i].n, t[i].confidence, &iv));
+		near(iv.low, t[i].low, 0);
+		near(iv.high, t[i].n + 1 - t[i].low, 0);
+	}
+	assert_false(stats_median_interval(x, 7, 0.99, &iv));
+	assert_false(stats_median_interval(x, 0, 0.99, &iv));
+	assert_false(stats_median_interval(x, 50, 1, &iv));
+}
+
+static double variance(const double *x, size_t n)
+{
+	return gsl_stats_variance(x, 1, n) * (n - 1) / n;
+}
+
+/* Efron and Tibshirani, An Introduction to the Bootstrap, 1993: tables 14.1 (the spatial test, A) and 14.2. */
+static void the_bootstrap_gives_what_is_printed(void **state)
+{
+	const double a[] = { 48, 36, 20, 29, 42, 42, 20, 42, 22, 41, 45, 14, 6,
+			     0,	 33, 28, 34, 4,	 32, 24, 47, 41, 24, 26, 30, 41 };
+	struct stats_interval iv, again;
+
+	(void)state;
+	near(variance(a, 26), 171.5, 0.05);
+	assert_true(stats_bootstrap(a, 26, variance, STATS_PERCENTILE, 0.9, 20000, 1, &iv));
+	near(iv.low, 100.8, 3);
+	near(iv.high, 233.9, 3);
+	assert_true(stats_bootstrap(a, 26, variance, STATS_BCA, 0.9, 20000, 1, &iv));
+	near(iv.low, 115.8, 3);
+	near(iv.high, 259.6, 4);
+	assert_true(stats_bootstrap(a, 26, variance, STATS_BCA, 0.9, 20000, 1, &again));
+	near(again.low, iv.low, 0);
+	near(again.high, iv.high, 0);
+}
+
+static void no_bootstrap_of_too_little(void **state)
+{
+	const double x[] = { 5, 5, 5, 5 };
+	struct stats_interval iv;
+
+	(void)state;
+	assert_false(stats_bootstrap(x, 1, stats_mean, STATS_PERCENTILE, 0.9, 100, 1, &iv));
+	assert_false(stats_bootstrap(x, 4, stats_mean, STATS_BCA, 0.9, 100, 1, &iv));
+	assert_false(stats_bootstrap(x, 4, stats_mean, STATS_PERCENTILE, 0.9, 0, 1, &iv));
+	assert_false(stats_bootstrap(x, 4, stats_mean, STATS_PERCENTILE, 1, 100, 1, &iv));
+	assert_true(stats_bootstrap(x, 4, stats_mean, STATS_PERCENTILE, 0.9, 100, 1, &iv));
+	near(iv.low, 5, 0);
+	near(iv.high, 5, 0);
+}
+
+static void drift_is_seen(void **state)
+{
+	/* hours before the television in the order of IQ, of the usual example: rho -29/165, p 0.627188 */
+	const double tv[] = { 2, 20, 28, 27, 50, 29, 7, 17, 6, 12 };
+	const double up[] = { 1, 3, 2, 5, 4, 7, 8, 9 }, same[] = { 1, 1, 1, 1 };
+	struct stats_drift d;
+
+	(void)state;
+	assert_true(stats_drift(tv, 10, &d));
+	near(d.rho, -29.0 / 165, 1e-9);
+	near(d.p, 0.627188, 1e-5);
+	assert_true(stats_drift(up, 8, &d));
+	assert_true(d.p < 0.01);
+	near(d.slope, 1, 1e-12);
+	assert_false(stats_drift(same, 4, &d));
+	assert_false(stats_drift(tv, 3, &d));
+}
+
+static void outliers_are_counted_by_their_fences(void **state)
+{
+	/* quartiles 4 and 6 */
+	const double x[] = { -3, 0.5, 4, 4, 4, 5, 5, 5, 6, 6, 6, 9.5, 13 };
+	struct stats_outliers o;
+
+	(void)state;
+	stats_outliers(x, ARRAY_SIZE(x), &o);
+	assert_int_equal(o.low_severe, 1);
+	assert_int_equal(o.low_mild, 1);
+	assert_int_equal(o.high_mild, 1);
+	assert_int_equal(o.high_severe, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +232,12 @@ int main(void)
 		cmocka_unit_test(numbers_of_runs),
 		cmocka_unit_test(the_iteration_finds_the_smallest),
 		cmocka_unit_test(half_widths_and_differences),
+		cmocka_unit_test(order_figures),
+		cmocka_unit_test(intervals_for_a_median),
+		cmocka_unit_test(the_bootstrap_gives_what_is_printed),
+		cmocka_unit_test(no_bootstrap_of_too_little),
+		cmocka_unit_test(drift_is_seen),
+		cmocka_unit_test(outliers_are_counted_by_their_fences),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
