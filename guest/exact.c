@@ -34,7 +34,9 @@
 #include "exact.h"
 #include "guest.h"
 #include "harness.h"
+#include "mode.h"
 #include "protocol.h"
+#include "wall.h"
 
 #define HISTOGRAM_MAX	 32
 #define OPS_MAX		 128
@@ -62,6 +64,7 @@ struct figures {
 	} histogram[HISTOGRAM_MAX];
 };
 
+uint64_t exact_calls;
 static uint64_t samples[EXACT_SAMPLES];
 static uint64_t sorted[EXACT_SAMPLES];
 static char output[OUTPUT_MAX];
@@ -289,6 +292,7 @@ static __attribute__((noinline, noclone)) void measure_samples(void (*run)(void)
 	uint64_t start;
 	size_t i;
 
+	exact_calls += n;
 	asm volatile("" : "+r"(run));
 	for (i = 0; i < n; i++) {
 		start = counter();
@@ -302,6 +306,7 @@ static __attribute__((noinline, noclone)) uint64_t measure_loop(void (*run)(void
 	uint64_t start;
 	size_t i;
 
+	exact_calls += n;
 	asm volatile("" : "+r"(run));
 	start = counter();
 	for (i = 0; i < n; i++)
@@ -324,6 +329,7 @@ static __attribute__((noinline, noclone)) void trace_loop(void (*run)(void), siz
 {
 	size_t i;
 
+	exact_calls += n;
 	asm volatile("" : "+r"(run));
 	for (i = 0; i < n; i++) {
 		exact_mark();
@@ -369,25 +375,19 @@ static uint64_t percentile(const uint64_t *in_order, size_t n, unsigned int perc
 
 static void figures_compute(struct figures *f)
 {
-	size_t i, from = 0;
+	size_t from, count;
 
 	memcpy(sorted, samples, sizeof(sorted));
 	qsort(sorted, EXACT_SAMPLES, sizeof(sorted[0]), by_value);
 	f->n_histogram = 0;
-	f->at_mode = 0;
+	f->mode = mode_of(sorted, EXACT_SAMPLES, &f->at_mode);
 	f->min = sorted[0];
 	f->max = sorted[EXACT_SAMPLES - 1];
 	f->p50 = percentile(sorted, EXACT_SAMPLES, 50);
 	f->p99 = percentile(sorted, EXACT_SAMPLES, 99);
-	for (i = 1; i <= EXACT_SAMPLES; i++) {
-		if (i < EXACT_SAMPLES && sorted[i] == sorted[from])
-			continue;
-		if (i - from > f->at_mode) {
-			f->at_mode = i - from;
-			f->mode = sorted[from];
-		}
-		histogram_add(f, sorted[from], i - from);
-		from = i;
+	for (from = 0; from < EXACT_SAMPLES; from += count) {
+		count = mode_next(sorted, EXACT_SAMPLES, from);
+		histogram_add(f, sorted[from], count);
 	}
 }
 
@@ -507,6 +507,7 @@ static int op_run(const struct exact_op *op, const char *node, unsigned int per_
 	const char *stage = "open";
 	int ret = 0;
 
+	exact_calls = 0;
 	if (op->open)
 		ret = op->open(node ?: "");
 	if (ret == -ENOENT && !node)
@@ -565,14 +566,14 @@ struct options {
 	bool list, trace;
 };
 
-static bool op_named(const struct exact_op *op, const struct options *opt)
+bool exact_op_wanted(const struct exact_op *op, const char *const *names, size_t n)
 {
-	unsigned int i;
+	size_t i;
 
-	for (i = 0; i < opt->n_only; i++)
-		if (!strcmp(op->name, opt->only[i]))
+	for (i = 0; i < n; i++)
+		if (!strcmp(op->name, names[i]))
 			return true;
-	return !opt->n_only;
+	return !n;
 }
 
 /* Those asked for and the floors they stand on: without its floor a figure says nothing. */
@@ -583,7 +584,7 @@ static void ops_choose(const struct options *opt, const struct exact_op *ops, si
 	size_t i, j;
 
 	for (i = 0; i < n_ops; i++)
-		chosen[i] = op_named(&ops[i], opt);
+		chosen[i] = exact_op_wanted(&ops[i], opt->only, opt->n_only);
 	while (more) {
 		more = false;
 		for (i = 0; i < n_ops; i++) {
@@ -604,7 +605,8 @@ static void usage(FILE *to)
 		"  --node PATH  the node to measure (default: $" ENV_NODE ")\n"
 		"  --op NAME    only this operation and its floors; may be repeated\n"
 		"  --trace      run each operation %d times for a host that records addresses\n"
-		"  --list       print the names of the operations and measure none\n",
+		"  --list       print the names of the operations and measure none\n"
+		"or --wall, for the wall clock: see wall.h\n",
 		program_invocation_short_name, EXACT_TRACED);
 }
 
@@ -652,16 +654,15 @@ static int options_parse(struct options *opt, int argc, char **argv)
 	return -1;
 }
 
-static bool options_known(const struct options *opt, const struct exact_op *ops, size_t n_ops)
+bool exact_ops_known(const char *const *names, size_t n, const struct exact_op *ops, size_t n_ops)
 {
-	unsigned int i;
-	size_t j;
+	size_t i, j;
 
-	for (i = 0; i < opt->n_only; i++) {
-		for (j = 0; j < n_ops && strcmp(ops[j].name, opt->only[i]); j++)
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < n_ops && strcmp(ops[j].name, names[i]); j++)
 			;
 		if (j == n_ops) {
-			fprintf(stderr, "no operation '%s'; --list prints them\n", opt->only[i]);
+			fprintf(stderr, "no operation '%s'; --list prints them\n", names[i]);
 			return false;
 		}
 	}
@@ -715,6 +716,8 @@ int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops)
 	char line[64];
 	size_t i;
 
+	if (argc > 1 && !strcmp(argv[1], "--wall"))
+		return wall_main(argc, argv, ops, n_ops);
 	ret = options_parse(&opt, argc, argv);
 	if (ret >= 0)
 		return ret;
@@ -722,7 +725,7 @@ int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops)
 		fprintf(stderr, "more than %d operations\n", OPS_MAX);
 		return 2;
 	}
-	if (!options_known(&opt, ops, n_ops))
+	if (!exact_ops_known(opt.only, opt.n_only, ops, n_ops))
 		return 2;
 	ops_choose(&opt, ops, n_ops, chosen);
 	if (opt.list) {

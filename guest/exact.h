@@ -30,6 +30,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define EXACT_WARMUP  200
 #define EXACT_SAMPLES 4000
@@ -58,7 +59,15 @@ struct exact_op {
 	bool spread, untraced;
 };
 
+/* How often run() was called since open(), by either clock: what @check holds the effects against. */
+extern uint64_t exact_calls;
+
 /* exact_main - measures all operations on $CDEVLAB_NODE or --node PATH; returns an exit status. */
 int exact_main(int argc, char **argv, const struct exact_op *ops, size_t n_ops);
+
+/* Whether the table has all these operations; one that it has not is said on standard error. */
+bool exact_ops_known(const char *const *names, size_t n, const struct exact_op *ops, size_t n_ops);
+/* Whether it is one of these; of none, each is. */
+bool exact_op_wanted(const struct exact_op *op, const char *const *names, size_t n);
 
 #endif

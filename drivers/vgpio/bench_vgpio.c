@@ -172,10 +172,10 @@ static int check_set(void)
 	return 0;
 }
 
-/* As many changes were counted as calls were made, which the cursor knows up to whole rounds. */
+/* As many changes were counted as calls were made. */
 static int check_count(unsigned long long count)
 {
-	if (count < EXACT_SAMPLES || count % TABLE_SIZE != (size_t)(cursor - table))
+	if (count != exact_calls)
 		return -EIO;
 	return check_set();
 }
