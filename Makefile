@@ -13,7 +13,7 @@ O	?= build
 CFLAGS	?= -O2 -g
 WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCDEVLAB_DATADIR='"$(DATADIR)"' -iquote lab
-LIBS	:= -larchive -ljansson -linih -lmd -ldw -lelf -lcapstone -liberty -lgsl -lgslcblas -lm
+LIBS	:= -lhidapi-hidraw -larchive -ljansson -linih -lmd -ldw -lelf -lcapstone -liberty -lgsl -lgslcblas -lm
 Q	:= $(if $(V),,@)
 
 SOURCES	:= $(sort $(wildcard lab/*.c))

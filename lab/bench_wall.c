@@ -70,19 +70,6 @@ void bench_wall_parse(struct bench_wall *w, const char *out)
 	strv_free(&lines);
 }
 
-/* The last line of what a program said, on standard error if there is any. */
-static char *last_words(const struct job *j)
-{
-	const char *text = j->err.s && *j->err.s ? j->err.s : j->out.s ?: "";
-	struct strv lines = {};
-	char *last;
-
-	strv_split(&lines, text, "\n");
-	last = xstrdup(lines.n ? lines.v[lines.n - 1] : "it said nothing");
-	strv_free(&lines);
-	return last;
-}
-
 static const char *guest_end(const struct vm *vm)
 {
 	return vm->why ?: vm_end_name(vm->end);
@@ -101,7 +88,7 @@ static char *load_failure(const struct wall_guest *g)
 		if (!j->ended)
 			return xasprintf("the guest ended before %s was loaded: %s", j->module,
 					 guest_end(&g->boot.vm));
-		words = last_words(j);
+		words = job_last_words(j);
 		return xasprintf("%s cannot be loaded: %s", j->module, words);
 	}
 	return NULL;
@@ -118,7 +105,7 @@ static char *command_failure(const struct wall_guest *g, const struct job *j)
 		return xasprintf("no end after %d s", j->timeout_s);
 	if (!strcmp(j->status, "0"))
 		return NULL;
-	words = last_words(j);
+	words = job_last_words(j);
 	if (j->status[0] == '-')
 		return xasprintf("killed by signal %s: %s", j->status + 1, words);
 	return xasprintf("exit status %s: %s", j->status, words);

@@ -20,6 +20,16 @@ static const char help[] =
 	"      --asm                the code of matching functions side by side; boots nothing\n"
 	"      --function F         only that function: init, exit, ioctl, read, ..., or its name\n"
 	"      --no-test            do not run the tests\n"
+	"      --clock wall         time and not instructions: A, B and A again in turn, in blocks, until the interval\n"
+	"                           of the ratio is narrow enough\n"
+	"      --margin M           so narrow: half its width, per cent (default 1)\n"
+	"      --confidence C       per cent (default 99)\n"
+	"      --budget TIME        and no longer than that (default 60s)\n"
+	"      --op NAME            only that operation; may be repeated\n"
+	"      --tasks N            with so many processes at once as well: each with its own open, and all on one\n"
+	"      --rate R             so many calls a second as well, and how late each was: p50, p99, p99.9, the latest\n"
+	"      --seed N             of the order (default: another one each time)\n"
+	"      --meter METER        energy as well: auto, a meter of cdevlab meter list, or file:RECORDING\n"
 	"      --no-split           do not find out how user space, module and kernel share the instructions\n"
 	"      --json               everything as JSON on standard output\n";
 
@@ -99,6 +109,7 @@ struct comparison {
 	struct strv modules;
 	struct compare c;
 	struct test_run *runs; /* one a bench: its tree */
+	struct wall wall;
 };
 
 static enum lab_exit read_sides(struct comparison *x, const struct args *a)
@@ -232,6 +243,13 @@ static enum lab_exit measure(struct comparison *x, bool trace)
 	return ret == LAB_SKIPPED ? LAB_OK : ret;
 }
 
+static enum lab_exit measure_time(struct comparison *x, const struct args *a)
+{
+	wall_init(&x->wall, a);
+	x->c.wall = &x->wall;
+	return wall_boot(&x->wall, x->c.o, &x->t);
+}
+
 /* What went wrong in the guests of the exact clock, and integers that are not the same in both orders. */
 static void judge(struct comparison *x)
 {
@@ -324,7 +342,7 @@ static enum lab_exit write_results(struct results *r, const struct comparison *x
 	return results_commit(r);
 }
 
-static enum lab_exit run_all(struct comparison *x, const struct args *a, char **argv)
+static enum lab_exit run_all(struct comparison *x, struct args *a, char **argv)
 {
 	double start = now_s();
 	struct results r = {};
@@ -343,7 +361,8 @@ static enum lab_exit run_all(struct comparison *x, const struct args *a, char **
 	if (!ret && !a->no_test)
 		ret = test_boot(&x->t);
 	if (!ret)
-		ret = measure(x, a->trace);
+		ret = a->clock && !strcmp(a->clock, "wall") ? measure_time(x, a) :
+							      measure(x, a->trace);
 	if (!ret && !lab_options.dry_run) {
 		judge(x);
 		for (int side = 0; side < 2; side++)
@@ -415,6 +434,7 @@ static void free_comparison(struct comparison *x)
 	}
 	free(x->c.benches);
 	free(x->runs);
+	wall_free(&x->wall);
 	strv_free(&x->modules);
 	test_run_free(&x->t);
 }
@@ -424,8 +444,10 @@ int cmd_compare(int argc, char **argv)
 	struct comparison x = {};
 	enum lab_exit ret;
 	struct args a;
-	int parsed = args_parse(argc, argv, ARG_JSON_FLAG | ARG_OUTPUT | ARG_RUST | ARG_COMPARE,
-				help, &a);
+	int parsed =
+		args_parse(argc, argv,
+			   ARG_JSON_FLAG | ARG_OUTPUT | ARG_RUST | ARG_COMPARE | ARG_WALL | ARG_ON,
+			   help, &a);
 
 	if (parsed)
 		return parsed < 0 ? LAB_OK : parsed;

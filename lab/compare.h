@@ -7,7 +7,10 @@
 #define CDEVLAB_COMPARE_H
 
 #include "bench.h"
+#include "blocks.h"
 #include "disasm.h"
+#include "machine.h"
+#include "meter.h"
 #include "source.h"
 
 /* struct hardening - a protection, and how many functions of an object have it */
@@ -91,7 +94,8 @@ struct compare {
 	bool exact; /* something was measured */
 	/* benches of an order and a side: bench[order][side] is one of those above */
 	const struct bench *bench[2][2];
-	bool agree; /* both orders gave the same integers */
+	bool agree;	   /* both orders gave the same integers */
+	struct wall *wall; /* or NULL: not asked for */
 };
 
 /* struct compare_op - an operation of both modules, or of one */
@@ -110,6 +114,112 @@ struct test_counts {
 };
 struct test_counts test_counts(const struct ktap *module);
 const char *test_verdict(const struct test_counts *t); /* "PASS", "FAIL", "SKIP" */
+
+/* struct wall_time - a measurement, by this machine's clock */
+struct wall_time {
+	double end, seconds, calls;
+};
+
+struct late_bucket {
+	double ns, count;
+};
+
+/* struct wall_late - how long after they were due the calls of a variant were done, over all blocks */
+struct wall_late {
+	struct late_bucket *v; /* in rising order */
+	size_t n;
+	double count, max;
+};
+/* The time that @share of the calls were done in: 0.99. Not a number: of so few none is beyond it. */
+double wall_late_quantile(const struct wall_late *l, double share);
+
+/* struct wall_op - an operation of both modules */
+struct wall_op {
+	char *name;
+	struct wall_late late[BLOCKS_VARIANTS];
+	/* of the block that is being measured: ns per call, 0: not yet; and when */
+	double now[BLOCKS_VARIANTS];
+	struct wall_time at[BLOCKS_VARIANTS];
+	struct blocks blocks;
+	/* of each of these blocks: when, and which idle time goes with it */
+	struct wall_time (*times)[BLOCKS_VARIANTS];
+	size_t *idle;
+	struct blocks gross,
+		net;  /* joules per call; net of what the machine takes when it does nothing */
+	char *no_net; /* why it is not known, or NULL */
+};
+
+/* struct wall - a comparison by the wall clock */
+struct wall {
+	double confidence, margin; /* 0.99, 0.01 */
+	double budget_s;
+	int ms;		  /* a measurement, about */
+	int tasks;	  /* so many at once, measured as well; 0: one alone */
+	int rate;	  /* calls a second, whose lateness is measured as well; 0: none */
+	struct strv only; /* operations; empty: all */
+	unsigned long long seed;
+	const char *meter; /* --meter, or NULL: energy is not measured */
+	/* results */
+	char *failure; /* why there are none, or NULL */
+	char *accel;
+	struct wall_op *ops;
+	size_t n, blocks;
+	struct wall_time *idle, idle_now; /* one a block */
+	double *idle_watts;		  /* one a block */
+	struct meter_trace trace;	  /* what the meter said */
+	struct machine_moves moves;
+	char *no_energy; /* why it is unmeasured; NULL: it is there */
+	double began, seconds;
+	int in_block; /* measurements of the block that is being measured */
+};
+
+/* compare_wall.c */
+
+struct args;
+/* What was asked for. */
+void wall_init(struct wall *w, const struct args *a);
+
+/**
+ * wall_boot() - measures, until all intervals are as narrow as the margin, or the budget is spent
+ * Return: LAB_OK also where a benchmark failed or its guest: w->failure says why, and so does a failure in @t's tree;
+ * LAB_SKIPPED without a benchmark, LAB_USAGE for two kernels.
+ */
+enum lab_exit wall_boot(struct wall *w, const struct object_facts o[2], struct test_run *t);
+/**
+ * wall_parse() - a line that a benchmark printed of a variant (guest/wall.h)
+ * @end:	when it came, as now_s()
+ * Return: what is wrong with it, a new string, or NULL.
+ */
+char *wall_parse(struct wall *w, enum blocks_variant v, const char *line, double end);
+/* All variants were measured: the values become a block of each operation that has them all. */
+void wall_block_end(struct wall *w);
+void wall_print(FILE *out, const struct wall *w);
+json_t *wall_json(const struct wall *w);
+void wall_free(struct wall *w);
+
+/* compare_energy.c */
+
+/* struct recorder - this program once more, that writes what a meter says to a file */
+struct recorder;
+/**
+ * energy_begin() - starts to record, or will read a file
+ * @meter:	of --meter: a name, "auto", or file:PATH[,SECONDS]: the recording's t = 0 is at that now_s()
+ * Return: LAB_CANNOT after a message when it cannot be read; *r is NULL for a file.
+ */
+enum lab_exit energy_begin(const char *meter, struct recorder **r);
+/* Ends it and reads what there is. Return: why there is none, a new string, or NULL. */
+char *energy_end(struct recorder *r, const char *meter, struct meter_trace *trace);
+/* From w->trace: joules per call of each block that it covers. Where it covers none, w->no_energy says so. */
+void energy_blocks(struct wall *w);
+void energy_print(FILE *out, const struct wall *w);
+json_t *energy_json(const struct wall *w);
+
+/* Of compare_wall.c: */
+void wall_print_ratio(FILE *out, const struct blocks_ratio *r);
+void wall_print_verdict(FILE *out, const struct blocks_ratio *b,
+			const struct blocks_ratio *control);
+double wall_median(const struct blocks *b, enum blocks_variant v);
+json_t *wall_blocks_json(const struct blocks *b);
 
 /* compare_print.c */
 void compare_print(FILE *out, const struct compare *c);

@@ -312,7 +312,7 @@ json_t *compare_json(const struct compare *c)
 				      c->o[0].module->name));
 	json_object_set_new(j, "orders_agree", json_boolean(c->agree));
 	json_object_set_new(j, "same_guest", json_boolean(c->same_guest));
-	json_object_set_new(j, "wall", json_string("unmeasured"));
+	json_object_set_new(j, "wall", c->wall ? wall_json(c->wall) : json_string("unmeasured"));
 	json_object_set_new(j, "operations", ops_json(c));
 	json_object_set_new(j, "asm", compare_pairs_json(&c->o[0], &c->o[1], NULL, false));
 	json_object_set_new(j, "unmatched", compare_unmatched_json(&c->o[0], &c->o[1]));

@@ -71,6 +71,11 @@ static void print_ops(FILE *out, const struct compare *c)
 	size_t n, width = 10;
 	struct compare_op *ops = compare_ops(c, &n);
 
+	if (c->wall) {
+		free(ops);
+		wall_print(out, c->wall);
+		return;
+	}
 	if (!c->exact || !n) {
 		fputs("\nInstructions per call: none of them has a benchmark\n", out);
 		free(ops);
@@ -88,7 +93,7 @@ static void print_ops(FILE *out, const struct compare *c)
 	for (size_t i = 0; i < n; i++)
 		print_op(out, &ops[i], op_name(&ops[i]), width);
 	free(ops);
-	fputs("wall clock: unmeasured\n", out);
+	fputs("wall clock: unmeasured; --clock wall measures it\n", out);
 }
 
 /* --- objects --- */
@@ -201,6 +206,11 @@ static void print_source(FILE *out, const struct object_facts *o)
 	for (int side = 0; side < 2; side++) {
 		const struct source *s = &o[side].source;
 
+		if (o[side].built->driver->stock) {
+			fprintf(out, "  %c: not here: the module comes with the kernel\n",
+				'A' + side);
+			continue;
+		}
 		fprintf(out, "  %c: %zu lines of code", 'A' + side, s->lines.code);
 		if (s->rust)
 			fprintf(out,

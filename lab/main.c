@@ -29,6 +29,7 @@ static const struct command {
 	{ "shell", "DRIVER|DIR", "a guest with the driver loaded, and a prompt", cmd_shell },
 	{ "gdb", "DRIVER|DIR", "a guest under gdb, stopped before the driver's init", cmd_gdb },
 	{ "kernel", "list|fetch|build", "kernels to build for and to boot", cmd_kernel },
+	{ "meter", "list|record|energy", "what measures energy here", cmd_meter },
 	{ "new", "NAME", "a room for a driver of your own, to begin with", cmd_new },
 	{ "report", "[RUN]...", "one HTML file and CSV of what is stored; runs nothing",
 	  cmd_report },

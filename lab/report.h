@@ -79,6 +79,15 @@ struct report_pair {
 	struct store_run *code_run;
 };
 
+/* struct report_time - two modules by the wall clock */
+struct report_time {
+	struct report_where at;
+	const char *build; /* of the published experiment, or NULL */
+	const char *a, *b;
+	const json_t *wall, *samples; /* as compare writes it; or NULL */
+	struct store_run *run;
+};
+
 struct report {
 	struct store *store;
 	struct report_op *ops;
@@ -93,6 +102,8 @@ struct report {
 	size_t n_tables;
 	struct report_pair *pairs;
 	size_t n_pairs;
+	struct report_time *times;
+	size_t n_times;
 	json_t *bugs; /* seeded ones: of each the newest cells; or NULL */
 	json_t *seen; /* keys */
 };
@@ -126,10 +137,16 @@ enum lab_exit report_write(struct store *s, const char *dir);
 /* Takes the cells of a record about seeded bugs that no newer one had; whether there was one. */
 bool report_read_safety(struct report *r, size_t run);
 
+struct svg_bar;
+/* A side's median and interval in the comparison of @a and @b: ns, or microjoules, per call. False: unmeasured. */
+bool report_time_bar(const struct report *r, const char *a, const char *b, const char *name,
+		     int side, bool energy, struct svg_bar *bar);
+
 /* Sections of the page (report_*.c). */
 void report_link(struct buf *b, struct store_run *run, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void report_html_tests(const struct report *r, struct buf *b);
+void report_html_time(const struct report *r, struct buf *b);
 void report_html_figures(const struct report *r, struct buf *b);
 void report_html_tables(const struct report *r, struct buf *b);
 void report_html_pairs(const struct report *r, struct buf *b);

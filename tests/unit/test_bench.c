@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "../../guest/exact.h"
+#include "../../guest/mode.h"
 #include "bench.h"
 
 #define MARK 0x401000UL
@@ -624,6 +625,25 @@ static void a_goal_of_another_architecture_is_not_judged(void **state)
 	room_free(&r);
 }
 
+/* gpio-sim's SET is an instruction shorter for a line that goes down: half of the calls. */
+static void a_call_with_two_ways_in_turn_has_one_mode(void **state)
+{
+	uint64_t v[4000], at;
+
+	(void)state;
+	for (int more = -90; more <= 90; more += 180) {
+		for (int i = 0; i < 4000; i++)
+			v[i] = i < 10 ? 900 : i < 2000 + more ? 1097 : i < 3990 ? 1098 : 2500;
+		assert_int_equal(mode_of(v, 4000, &at), 1097);
+		assert_int_equal(at, 1990 + more);
+	}
+	/* a rare one is none, however small */
+	for (int i = 0; i < 4000; i++)
+		v[i] = i < 1000 ? 1097 : 1098;
+	assert_int_equal(mode_of(v, 4000, &at), 1098);
+	assert_int_equal(at, 3000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -640,6 +660,7 @@ int main(void)
 		cmocka_unit_test(the_clocks_and_the_published_figures_stand_in_one_table),
 		cmocka_unit_test(a_table_that_is_too_wide_goes_on_below),
 		cmocka_unit_test(a_command_that_failed_is_told_and_its_cells_are_empty),
+		cmocka_unit_test(a_call_with_two_ways_in_turn_has_one_mode),
 		cmocka_unit_test(an_operation_that_published_json_misspells_is_a_failure),
 		cmocka_unit_test(a_goal_is_met_or_missed_by_one_instruction),
 		cmocka_unit_test(a_goal_of_another_architecture_is_not_judged),

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Joules per call, of a comparison by the wall clock beside which a meter was read. */
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compare.h"
+#include "proc.h"
+
+#define FILE_PREFIX "file:"
+#define FIRST_S	    15	 /* for the first reading */
+#define END_S	    5	 /* for a recorder that was told to end */
+#define COVERED	    0.98 /* of a measurement's time, by readings: less, and it does not count */
+#define MICRO	    1e6
+
+/* struct recorder - see compare.h */
+struct recorder {
+	struct proc p;
+	struct strv argv;
+	char *dir, *path;
+	bool started;
+};
+
+/* --- the recording --- */
+
+static bool has_reading(const char *path)
+{
+	struct buf b = {};
+	bool has = false;
+
+	if (!file_read(path, &b) && b.s) {
+		const char *heading = strstr(b.s, "\nt_s,");
+
+		has = heading && strchr(heading + 1, '\n') && strchr(heading + 1, '\n')[1];
+	}
+	buf_free(&b);
+	return has;
+}
+
+static void recorder_free(struct recorder *r)
+{
+	if (r->started)
+		proc_end(&r->p);
+	proc_free(&r->p);
+	strv_free(&r->argv);
+	free(r->path);
+	temp_dir_done(r->dir);
+	free(r);
+}
+
+/* What it has said, which is our message as well. */
+static enum lab_exit recorder_failed(struct recorder *r)
+{
+	char text[4096] = "";
+	ssize_t n = read(r->p.err_fd, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	recorder_free(r);
+	fputs(text, stderr);
+	return *text ? LAB_CANNOT :
+		       lab_fail(LAB_CANNOT, "cdevlab meter record tells more",
+				"the meter says nothing");
+}
+
+/* The path in "PATH,SECONDS", and the now_s() at which it began; not a number: not told, one of ours says that itself. */
+static char *file_of(const char *spec, double *start)
+{
+	const char *comma = strrchr(spec, ',');
+	char *end = NULL;
+
+	*start = comma ? strtod(comma + 1, &end) : NAN;
+	if (comma && end > comma + 1 && !*end)
+		return xstrndup(spec, comma - spec);
+	*start = NAN;
+	return xstrdup(spec);
+}
+
+enum lab_exit energy_begin(const char *meter, struct recorder **to)
+{
+	double end = now_s() + FIRST_S, start;
+	struct recorder *r;
+	char *self;
+
+	*to = NULL;
+	if (str_starts(meter, FILE_PREFIX)) {
+		_cleanup_free_ char *path = file_of(meter + strlen(FILE_PREFIX), &start);
+
+		return file_exists(path) ?
+			       LAB_OK :
+			       lab_fail(
+				       LAB_USAGE,
+				       "cdevlab meter record -o FILE makes one, and may go on meanwhile",
+				       "there is no recording %s", path);
+	}
+	self = proc_self();
+	if (!self)
+		return lab_fail(LAB_CANNOT, "mount /proc", "cannot find this program");
+	r = xcalloc(1, sizeof(*r));
+	strv_take(&r->argv, self);
+	r->dir = temp_dir(NULL);
+	if (!r->dir) {
+		recorder_free(r);
+		return LAB_CANNOT;
+	}
+	r->path = xasprintf("%s/meter.csv", r->dir);
+	strv_add(&r->argv, "meter");
+	strv_add(&r->argv, "record");
+	strv_addf(&r->argv, "--meter=%s", meter);
+	strv_addf(&r->argv, "-o%s", r->path);
+	r->p.argv = r->argv.v;
+	if (proc_start(&r->p)) {
+		recorder_free(r);
+		return LAB_CANNOT;
+	}
+	r->started = true;
+	while (!has_reading(r->path)) {
+		if (proc_ended(&r->p) || now_s() > end || lab_interrupted())
+			return recorder_failed(r);
+		usleep(20000);
+	}
+	*to = r;
+	return LAB_OK;
+}
+
+static char *read_file(const char *spec, struct meter_trace *trace)
+{
+	double start;
+	_cleanup_free_ char *path = file_of(spec, &start);
+
+	if (meter_trace_read(path, trace))
+		return xasprintf("%s is no recording", path);
+	if (isfinite(start))
+		trace->start = start;
+	return isfinite(trace->start) ?
+		       NULL :
+		       xasprintf("%s does not tell when it began: file:%s,SECONDS does, by this "
+				 "machine's CLOCK_MONOTONIC",
+				 path, path);
+}
+
+char *energy_end(struct recorder *r, const char *meter, struct meter_trace *trace)
+{
+	double end = now_s() + END_S;
+	char *why = NULL;
+
+	if (!r)
+		return read_file(meter + strlen(FILE_PREFIX), trace);
+	if (!proc_ended(&r->p))
+		kill(r->p.pid, SIGTERM);
+	while (!proc_ended(&r->p) && now_s() < end)
+		usleep(20000);
+	/* one that failed in the middle has a beginning */
+	if (meter_trace_read(r->path, trace))
+		why = xstrdup("the meter's recording cannot be read");
+	recorder_free(r);
+	return why;
+}
+
+/* --- energy of blocks --- */
+
+/* Joules of a measurement; not a number: the meter was silent, or had ended. */
+static double joules_of(const struct wall *w, const struct wall_time *t)
+{
+	double to = t->end - w->trace.start;
+	struct meter_energy e;
+
+	if (!t->calls || !meter_energy(&w->trace, to - t->seconds, to, &e) || e.share < COVERED)
+		return NAN;
+	return e.joules;
+}
+
+static void read_idle(struct wall *w)
+{
+	w->idle_watts = xcalloc(w->blocks + 1, sizeof(*w->idle_watts));
+	for (size_t i = 0; i < w->blocks; i++)
+		w->idle_watts[i] = joules_of(w, &w->idle[i]) / w->idle[i].seconds;
+}
+
+static void read_op(struct wall *w, struct wall_op *op)
+{
+	const struct blocks like = { .confidence = w->confidence,
+				     .margin = w->margin,
+				     .least = op->blocks.least,
+				     .most = op->blocks.most,
+				     .seed = w->seed };
+
+	op->gross = op->net = like;
+	for (size_t i = 0; i < op->blocks.n; i++) {
+		double gross[BLOCKS_VARIANTS], net[BLOCKS_VARIANTS];
+		double idle = w->idle_watts[op->idle[i]];
+		bool has = true, above = isfinite(idle);
+
+		for (int v = 0; v < BLOCKS_VARIANTS; v++) {
+			const struct wall_time *t = &op->times[i][v];
+			double joules = joules_of(w, t);
+
+			gross[v] = joules / t->calls;
+			net[v] = (joules - idle * t->seconds) / t->calls;
+			has &= isfinite(joules);
+			above &= net[v] > 0;
+		}
+		if (has)
+			blocks_add(&op->gross, gross);
+		if (has && above)
+			blocks_add(&op->net, net);
+		else if (has && !op->no_net)
+			op->no_net = xstrdup(isfinite(idle) ?
+						     "in some block it takes no more than idle" :
+						     "idle is not covered");
+	}
+	/* blocks that were left out because of what came out would be a choice */
+	if (op->no_net)
+		blocks_free(&op->net);
+}
+
+void energy_blocks(struct wall *w)
+{
+	size_t n = 0;
+
+	read_idle(w);
+	for (size_t i = 0; i < w->n; i++) {
+		read_op(w, &w->ops[i]);
+		n += w->ops[i].gross.n;
+	}
+	if (!n)
+		w->no_energy = xasprintf("the readings of %s cover no block", w->trace.meter);
+}
+
+/* --- for people, and as data --- */
+
+static double idle_median(const struct wall *w)
+{
+	double *x = xcalloc(w->blocks + 1, sizeof(*x)), m;
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->blocks; i++)
+		if (isfinite(w->idle_watts[i]))
+			x[n++] = w->idle_watts[i];
+	m = stats_median(x, n);
+	free(x);
+	return m;
+}
+
+static void print_blocks(FILE *out, const char *name, const char *what, const struct blocks *b,
+			 size_t width)
+{
+	struct blocks_ratio r, c;
+
+	blocks_ratio(b, BLOCKS_B, &r);
+	blocks_ratio(b, BLOCKS_CONTROL, &c);
+	fprintf(out, "  %-*s %-5s %5zu %9.4f %9.4f", (int)width, name, what, b->n,
+		MICRO * wall_median(b, BLOCKS_A), MICRO * wall_median(b, BLOCKS_B));
+	wall_print_ratio(out, &r);
+	wall_print_ratio(out, &c);
+	wall_print_verdict(out, &r, &c);
+}
+
+void energy_print(FILE *out, const struct wall *w)
+{
+	const struct meter_trace *t = &w->trace;
+	size_t width = 10;
+
+	if (!w->meter || w->no_energy) {
+		fprintf(out, "\nEnergy: unmeasured%s%s\n",
+			w->meter ? ": " : "; --meter measures it", w->no_energy ?: "");
+		return;
+	}
+	for (size_t i = 0; i < w->n; i++)
+		width = strlen(w->ops[i].name) > width ? strlen(w->ops[i].name) : width;
+	fprintf(out,
+		"\nMicrojoules per call, %s: all that the machine took, and net of what it takes idle, %.3f W;\n"
+		"%zu readings, %zu expected, %zu gaps, %zu damaged\n",
+		t->meter, idle_median(w), t->received, t->expected, t->gaps, t->bad);
+	fprintf(out, "  %-*s %5s %5s %9s %9s  %-23s  %-23s  %s\n", (int)width, "operation", "", "n",
+		"A", "B", "B/A", "A/A", "B takes");
+	for (size_t i = 0; i < w->n; i++) {
+		const struct wall_op *op = &w->ops[i];
+
+		if (!op->gross.n)
+			continue;
+		print_blocks(out, op->name, "gross", &op->gross, width);
+		if (op->net.n)
+			print_blocks(out, "", "net", &op->net, width);
+		else
+			fprintf(out, "  %-*s net   unmeasured: %s\n", (int)width, "",
+				op->no_net ?: "");
+	}
+}
+
+json_t *energy_json(const struct wall *w)
+{
+	const struct meter_trace *t = &w->trace;
+	json_t *ops, *all;
+
+	if (!w->meter || w->no_energy)
+		return json_pack("{s:s}", "unmeasured", w->no_energy ?: "no --meter");
+	ops = json_array();
+	for (size_t i = 0; i < w->n; i++) {
+		const struct wall_op *op = &w->ops[i];
+		json_t *o;
+
+		if (!op->gross.n)
+			continue;
+		o = json_pack("{s:s, s:s, s:o}", "name", op->name, "unit", "J", "gross",
+			      wall_blocks_json(&op->gross));
+		json_object_set_new(o, "net",
+				    op->net.n ? wall_blocks_json(&op->net) :
+						json_pack("{s:s?}", "unmeasured", op->no_net));
+		json_array_append_new(ops, o);
+	}
+	all = json_pack("{s:s, s:i, s:i, s:i, s:i, s:o}", "meter", t->meter, "received",
+			(int)t->received, "expected", (int)t->expected, "gaps", (int)t->gaps,
+			"damaged", (int)t->bad, "operations", ops);
+	if (isfinite(idle_median(w)))
+		json_object_set_new(all, "idle_watts", json_real(idle_median(w)));
+	return all;
+}

@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The comparison by the wall clock: one guest, and in it block after block, each with A, B and A again in a drawn order,
+ * each freshly loaded. All blocks that there may be are in the guest's plan; it is stopped when they are enough.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../guest/protocol.h"
+#include "cmd.h"
+#include "compare.h"
+
+#define WALL_IDLE "idle"
+#define TIMEOUT_S 600 /* of one measurement, on a very busy host */
+#define GUEST_S	  120 /* beside the budget */
+#define LEAST	  12  /* blocks: the first number with something to say at 99 % is 8 */
+#define MOST	  400
+
+#define WALL_MS	      20
+#define METER_MS      1000 /* a meter has a reading each 10 ms or more */
+#define WALL_BUDGET_S 60
+
+static const char *const variant_names[BLOCKS_VARIANTS] = { "A", "B", "A-again" };
+
+static int side_of(enum blocks_variant v)
+{
+	return v == BLOCKS_B;
+}
+
+void wall_init(struct wall *w, const struct args *a)
+{
+	*w = (struct wall){ .confidence = a->confidence ?: 0.99,
+			    .margin = a->margin ?: 0.01,
+			    .budget_s = a->budget_s ?: WALL_BUDGET_S,
+			    .ms = a->meter ? METER_MS : WALL_MS,
+			    .tasks = a->tasks,
+			    .rate = a->rate,
+			    .meter = a->meter,
+			    .seed = a->has_seed ? a->seed : (unsigned long long)time(NULL) };
+	for (size_t i = 0; i < a->ops.n; i++)
+		strv_add(&w->only, a->ops.v[i]);
+}
+
+/* --- what a measurement says --- */
+
+static struct wall_op *find_op(struct wall *w, const char *name)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (!strcmp(w->ops[i].name, name))
+			return &w->ops[i];
+	w->ops = xrealloc(w->ops, w->n + 1, sizeof(*w->ops));
+	w->ops[w->n] = (struct wall_op){ .name = xstrdup(name),
+					 .blocks = { .confidence = w->confidence,
+						     .margin = w->margin,
+						     .least = LEAST,
+						     .most = MOST,
+						     .seed = w->seed } };
+	return &w->ops[w->n++];
+}
+
+static void read_machine(struct wall *w, json_t *o)
+{
+	struct machine m = { .khz = -1, .millicelsius = -1, .throttled = -1 };
+	json_int_t khz = -1, heat = -1, throttled = -1;
+	const char *governor = "";
+
+	json_unpack(o, "{s?s, s?I, s?I, s?I, s?F, s?F}", "governor", &governor, "khz", &khz,
+		    "millicelsius", &heat, "throttled", &throttled, "steal", &m.steal, "total",
+		    &m.total);
+	snprintf(m.governor, sizeof(m.governor), "%s", governor);
+	m.khz = khz;
+	m.millicelsius = heat;
+	m.throttled = throttled;
+	machine_note(&w->moves, &m);
+}
+
+static void keep_time(struct wall *w, enum blocks_variant v, const char *name,
+		      const struct wall_time *t)
+{
+	struct wall_op *op;
+
+	if (!strcmp(name, WALL_IDLE)) {
+		w->idle_now = *t;
+		return;
+	}
+	op = find_op(w, name);
+	op->now[v] = t->seconds * 1e9 / t->calls;
+	op->at[v] = *t;
+}
+
+static void add_late(struct wall_late *l, double ns, double count)
+{
+	size_t i = l->n;
+
+	while (i && l->v[i - 1].ns > ns)
+		i--;
+	l->count += count;
+	if (i && l->v[i - 1].ns == ns) {
+		l->v[i - 1].count += count;
+		return;
+	}
+	l->v = xrealloc(l->v, l->n + 1, sizeof(*l->v));
+	memmove(&l->v[i + 1], &l->v[i], (l->n++ - i) * sizeof(*l->v));
+	l->v[i] = (struct late_bucket){ ns, count };
+}
+
+double wall_late_quantile(const struct wall_late *l, double share)
+{
+	double below = 0;
+
+	/* of a hundred calls none tells what one in a thousand is */
+	if (!((1 - share) * l->count >= 1))
+		return NAN;
+	for (size_t i = 0; i < l->n; i++) {
+		below += l->v[i].count;
+		/* a bucket's middle may lie beyond the latest in it */
+		if (below >= share * l->count)
+			return l->v[i].ns < l->max ? l->v[i].ns : l->max;
+	}
+	return l->max;
+}
+
+/* [[ns, calls], ...] */
+static void keep_late(struct wall *w, enum blocks_variant v, const char *op, const json_t *late,
+		      double max)
+{
+	struct wall_late *l = &find_op(w, op)->late[v];
+	json_t *bucket;
+	size_t i;
+
+	json_array_foreach(late, i, bucket) {
+		add_late(l, json_number_value(json_array_get(bucket, 0)),
+			 json_number_value(json_array_get(bucket, 1)));
+	}
+	l->max = max > l->max ? max : l->max;
+}
+
+/* "SET", "SET, 4 at once", "SET, 4 at once on one open" */
+static char *shown_name(const char *op, int tasks, bool shared)
+{
+	return tasks ? xasprintf("%s, %d at once%s", op, tasks, shared ? " on one open" : "") :
+		       xstrdup(op);
+}
+
+char *wall_parse(struct wall *w, enum blocks_variant v, const char *line, double end)
+{
+	const char *op = NULL, *error = NULL, *skipped = NULL;
+	json_int_t count = 0, ns = 0;
+	json_t *o = json_loads(line, 0, NULL), *late = NULL;
+	int tasks = 0, shared = 0;
+	char *problem = NULL;
+	double max = 0;
+
+	json_unpack(o, "{s:s, s?s, s?s, s?I, s?I, s?i, s?b, s?o, s?F}", "op", &op, "error", &error,
+		    "skipped", &skipped, "count", &count, "ns", &ns, "tasks", &tasks, "shared",
+		    &shared, "late", &late, "max", &max);
+	if (op && !strcmp(op, "machine"))
+		read_machine(w, o);
+	else if (!op || (!error && !skipped && (count < 1 || ns < 1)))
+		problem = xasprintf("a line that is none: %.80s", line);
+	else if (error)
+		problem = xasprintf("%s: %s", op, error);
+	else if (late)
+		keep_late(w, v, op, late, max);
+	else if (!skipped) {
+		_cleanup_free_ char *name = shown_name(op, tasks, shared);
+
+		keep_time(w, v, name, &(struct wall_time){ end, ns * 1e-9, count });
+	}
+	json_decref(o);
+	return problem;
+}
+
+static void keep_times(struct wall_op *op, size_t idle)
+{
+	size_t n = op->blocks.n;
+
+	op->times = xrealloc(op->times, n, sizeof(*op->times));
+	op->idle = xrealloc(op->idle, n, sizeof(*op->idle));
+	memcpy(op->times[n - 1], op->at, sizeof(op->at));
+	op->idle[n - 1] = idle;
+}
+
+/* What A or B does not have cannot be compared. */
+void wall_block_end(struct wall *w)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		struct wall_op *op = &w->ops[i];
+		bool whole = true;
+
+		for (int v = 0; v < BLOCKS_VARIANTS; v++)
+			whole &= op->now[v] > 0;
+		if (whole) {
+			blocks_add(&op->blocks, op->now);
+			keep_times(op, w->blocks);
+		}
+		memset(op->now, 0, sizeof(op->now));
+	}
+	w->idle = xrealloc(w->idle, w->blocks + 1, sizeof(*w->idle));
+	w->idle[w->blocks++] = w->idle_now;
+	w->idle_now = (struct wall_time){};
+}
+
+static bool all_done(const struct wall *w)
+{
+	bool done = true, any = false;
+
+	for (size_t i = 0; i < w->n; i++) {
+		any |= w->ops[i].blocks.n;
+		done &= !w->ops[i].blocks.n || blocks_done(&w->ops[i].blocks);
+	}
+	return any ? done : w->blocks >= 1;
+}
+
+static size_t estimate(const struct wall *w)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		size_t n = blocks_estimate(&w->ops[i].blocks);
+
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+/* --- the guest --- */
+
+/* Read as they come: when a measurement has ended is when it says so. */
+static void on_output(struct boot *b, struct vm *vm, struct job *j, const char *line)
+{
+	struct wall *w = b->ctx;
+	const char *name = strchr(j->name, '/') + 1;
+
+	for (int v = 0; v < BLOCKS_VARIANTS && !w->failure; v++)
+		if (!strcmp(name, variant_names[v]) || (!v && !strcmp(name, WALL_IDLE)))
+			w->failure = wall_parse(w, v, line, now_s());
+	if (w->failure)
+		vm->end = VM_STOPPED;
+}
+
+/* What the benchmark is run for, of each variant in a block. */
+enum run {
+	RUN_ALONE,
+	RUN_TASKS,
+	RUN_SHARED,
+	RUN_RATE,
+	RUNS,
+};
+
+static bool wants_run(const struct wall *w, enum run run)
+{
+	return run == RUN_ALONE || (run == RUN_RATE ? w->rate : w->tasks);
+}
+
+static int runs_of(const struct wall *w)
+{
+	int n = 0;
+
+	for (int run = 0; run < RUNS; run++)
+		n += wants_run(w, run);
+	return n;
+}
+
+static void on_job(struct boot *b, struct vm *vm, struct job *j)
+{
+	struct wall *w = b->ctx;
+	const char *name = strchr(j->name, '/') + 1;
+	char *problem = NULL;
+	size_t needed;
+
+	if (!strcmp(j->status, "timeout")) {
+		problem = xasprintf("%s does not end within %d s", j->name, j->timeout_s);
+	} else if (strcmp(j->status, "0") && strcmp(j->status, "77")) {
+		/* 77: nothing to measure, which the first block tells as well */
+		_cleanup_free_ char *words = job_last_words(j);
+
+		problem = xasprintf("%s ends with exit status %s: %s", j->name, j->status, words);
+	}
+	for (int v = 0; v < BLOCKS_VARIANTS; v++)
+		w->in_block += !strcmp(name, variant_names[v]);
+	/* of what comes by the thousand nothing is kept but the figures */
+	buf_free(&j->out);
+	buf_free(&j->err);
+	if (problem && !w->failure)
+		w->failure = problem;
+	else
+		free(problem);
+	if (w->failure) {
+		vm->end = VM_STOPPED;
+		return;
+	}
+	if (w->in_block < BLOCKS_VARIANTS * runs_of(w))
+		return;
+	w->in_block = 0;
+	wall_block_end(w);
+	needed = estimate(w);
+	if (needed)
+		lab_stage("wall", "%zu of about %zu blocks", w->blocks, needed);
+	else
+		lab_stage("wall", "%zu blocks, nothing known yet", w->blocks);
+	w->seconds = now_s() - w->began;
+	if (all_done(w) || w->seconds > w->budget_s)
+		vm->end = VM_STOPPED;
+}
+
+static void add_run(struct boot *b, const struct wall *w, const struct object_facts *of,
+		    const char *name, enum run run)
+{
+	struct job *j = boot_add_job(b, of->module->name, name, TIMEOUT_S);
+
+	strv_add(&j->argv, of->built->benches.v[0]);
+	strv_add(&j->argv, "--wall");
+	strv_addf(&j->argv, "--ms=%d", w->ms);
+	if (run == RUN_TASKS || run == RUN_SHARED)
+		strv_addf(&j->argv, "--tasks=%d", w->tasks);
+	if (run == RUN_SHARED)
+		strv_add(&j->argv, "--shared");
+	if (run == RUN_RATE)
+		strv_addf(&j->argv, "--rate=%d", w->rate);
+	for (size_t n = 0; n < w->only.n; n++)
+		strv_addf(&j->argv, "--op=%s", w->only.v[n]);
+}
+
+static void add_block(struct boot *b, const struct wall *w, const struct object_facts *o,
+		      size_t block)
+{
+	const struct blocks order_of = { .seed = w->seed };
+	enum blocks_variant order[BLOCKS_VARIANTS];
+
+	if (w->meter) {
+		struct job *j = boot_add_job(b, o[0].module->name, WALL_IDLE, TIMEOUT_S);
+
+		strv_add(&j->argv, o[0].built->benches.v[0]);
+		strv_add(&j->argv, "--wall");
+		strv_addf(&j->argv, "--idle=%d", w->ms);
+	}
+	blocks_order(&order_of, block, order);
+	for (int i = 0; i < BLOCKS_VARIANTS; i++) {
+		const struct object_facts *of = &o[side_of(order[i])];
+
+		boot_add_load(b, of->built, of->module);
+		for (int run = 0; run < RUNS; run++)
+			if (wants_run(w, run))
+				add_run(b, w, of, variant_names[order[i]], run);
+		boot_add_unload(b, of->module);
+	}
+}
+
+/* How the guest ended that should have gone on: what its kernel said first, or what was seen of it from here. */
+static char *end_of(const struct vm *vm)
+{
+	struct klog log = {};
+	char *text;
+
+	klog_scan(vm->log.s ?: "", KLOG_TAINT_MODULE, &log);
+	text = xasprintf("the guest ended (%s): %s", vm_end_name(vm->end),
+			 log.n ? log.findings[0].headline : (vm->why ?: "no reason known"));
+	klog_free(&log);
+	return text;
+}
+
+static enum lab_exit judge_guest(struct wall *w, const struct boot *b, struct test_run *t)
+{
+	struct ktap *node = ktap_new(t->root, "wall clock");
+	const struct vm *vm = &b->vm;
+	enum lab_exit ret = LAB_OK;
+
+	t->crashed |= vm->end == VM_PANIC || vm->end == VM_LOST;
+	t->timed_out |= vm->end == VM_HANG;
+	if (vm->end != VM_STOPPED && vm->end != VM_CLEAN && !w->failure)
+		w->failure = end_of(vm);
+	if (w->failure)
+		ktap_set(node, KTAP_FAIL, "%s", w->failure);
+	else
+		ktap_set(node, KTAP_PASS, NULL);
+	if (vm->end != VM_STOPPED && vm->end != VM_CLEAN)
+		ret = test_keep_log(t, b, node);
+	w->accel = vm->accel ? xstrdup(vm->accel) : NULL;
+	return ret;
+}
+
+enum lab_exit wall_boot(struct wall *w, const struct object_facts o[2], struct test_run *t)
+{
+	_cleanup_free_ char *label = xasprintf("%s and %s on %s (wall clock)", o[0].module->name,
+					       o[1].module->name, o[0].kernel->name);
+	struct boot b = {}, *list = &b;
+	struct recorder *recorder = NULL;
+	enum lab_exit ret;
+
+	if (o[0].kernel != o[1].kernel)
+		return lab_fail(LAB_USAGE, "name two modules, or leave --clock out",
+				"two kernels cannot be measured in turn in one guest");
+	for (int side = 0; side < 2; side++)
+		if (o[side].built->benches.n != 1)
+			return lab_fail(LAB_SKIPPED, "a benchmark is a bench_*.c in its directory",
+					"%s has %s benchmark", o[side].built->driver->name,
+					o[side].built->benches.n ? "more than one" : "no");
+	ret = boot_init(&b, o[0].kernel);
+	b.vm.label = label;
+	b.vm.timeout_s = GUEST_S + w->budget_s;
+	b.on_job = on_job;
+	b.on_output = on_output;
+	b.ctx = w;
+	for (int side = 0; side < 2 && !ret; side++)
+		boot_add_module(&b, o[side].built, o[side].module);
+	for (size_t i = 0; i < MOST && !ret; i++)
+		add_block(&b, w, o, i);
+	if (!ret && w->meter && !lab_options.dry_run)
+		ret = energy_begin(w->meter, &recorder);
+	w->began = now_s();
+	if (!ret)
+		ret = boot_run(&list, 1, 1);
+	lab_stage_done(NULL);
+	if (w->meter && !lab_options.dry_run && (recorder || !ret))
+		w->no_energy = energy_end(recorder, w->meter, &w->trace);
+	if (!ret && !lab_options.dry_run)
+		ret = judge_guest(w, &b, t);
+	if (!ret && w->meter && !w->no_energy)
+		energy_blocks(w);
+	boot_free(&b);
+	return ret;
+}
+
+void wall_free(struct wall *w)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		struct wall_op *op = &w->ops[i];
+
+		free(op->name);
+		free(op->times);
+		free(op->idle);
+		free(op->no_net);
+		for (int v = 0; v < BLOCKS_VARIANTS; v++)
+			free(op->late[v].v);
+		blocks_free(&op->blocks);
+		blocks_free(&op->gross);
+		blocks_free(&op->net);
+	}
+	free(w->ops);
+	free(w->failure);
+	free(w->accel);
+	free(w->idle);
+	free(w->idle_watts);
+	free(w->no_energy);
+	meter_trace_free(&w->trace);
+	strv_free(&w->only);
+	*w = (struct wall){};
+}
+
+/* --- for people, and as data --- */
+
+void wall_print_ratio(FILE *out, const struct blocks_ratio *r)
+{
+	if (r->known)
+		fprintf(out, "  %.4f [%.4f, %.4f]", r->median, r->interval.low, r->interval.high);
+	else
+		fprintf(out, "  %.4f %-16s", r->median, "(too few)");
+}
+
+double wall_median(const struct blocks *b, enum blocks_variant v)
+{
+	double *x = xcalloc(b->n + 1, sizeof(*x)), m;
+
+	for (size_t i = 0; i < b->n; i++)
+		x[i] = b->v[i][v];
+	m = stats_median(x, b->n);
+	free(x);
+	return m;
+}
+
+void wall_print_verdict(FILE *out, const struct blocks_ratio *b, const struct blocks_ratio *control)
+{
+	size_t far = b->outliers.low_severe + b->outliers.high_severe;
+
+	fprintf(out, "  %s", blocks_verdict_name(b->verdict));
+	if (b->verdict == BLOCKS_LESS || b->verdict == BLOCKS_MORE)
+		fprintf(out, ", %+.1f %%", 100 * (b->median - 1));
+	if (control->verdict == BLOCKS_LESS || control->verdict == BLOCKS_MORE)
+		fputs("; BUT A IS NOT THE SAME AS A", out);
+	if (b->drifts)
+		fputs("; the ratio drifts", out);
+	if (far)
+		fprintf(out, "; %zu far off, counted", far);
+	fputc('\n', out);
+}
+
+static void print_op(FILE *out, const struct wall_op *op, size_t width)
+{
+	struct blocks_ratio b, c;
+
+	blocks_ratio(&op->blocks, BLOCKS_B, &b);
+	blocks_ratio(&op->blocks, BLOCKS_CONTROL, &c);
+	fprintf(out, "  %-*s %5zu %9.1f %9.1f", (int)width, op->name, op->blocks.n,
+		wall_median(&op->blocks, BLOCKS_A), wall_median(&op->blocks, BLOCKS_B));
+	wall_print_ratio(out, &b);
+	wall_print_ratio(out, &c);
+	wall_print_verdict(out, &b, &c);
+}
+
+static const double late_shares[] = { 0.5, 0.99, 0.999 };
+
+/* Of A and B; of the control there is nothing to see that the times do not show. */
+static void print_late(FILE *out, const struct wall *w, size_t width)
+{
+	if (!w->rate)
+		return;
+	fprintf(out,
+		"\nMicroseconds from when a call was due to its end, %d a second, whether or not the one before had ended\n"
+		"  %-*s     calls       p50       p99     p99.9       max\n",
+		w->rate, (int)width, "operation");
+	for (size_t i = 0; i < w->n; i++) {
+		for (int v = 0; v <= BLOCKS_B; v++) {
+			const struct wall_late *l = &w->ops[i].late[v];
+
+			if (!l->count)
+				continue;
+			fprintf(out, "  %-*s %s %7.0f", (int)width, v ? "" : w->ops[i].name,
+				variant_names[v], l->count);
+			for (size_t s = 0; s < ARRAY_SIZE(late_shares); s++) {
+				double ns = wall_late_quantile(l, late_shares[s]);
+
+				if (isfinite(ns))
+					fprintf(out, " %9.2f", ns / 1e3);
+				else
+					fprintf(out, " %9s", "too few");
+			}
+			fprintf(out, " %9.2f\n", l->max / 1e3);
+		}
+	}
+}
+
+static json_t *late_json(const struct wall_late *l)
+{
+	static const char *const keys[] = { "p50_ns", "p99_ns", "p999_ns" };
+	json_t *o = json_pack("{s:f, s:f}", "calls", l->count, "max_ns", l->max);
+
+	for (size_t s = 0; s < ARRAY_SIZE(keys); s++) {
+		double ns = wall_late_quantile(l, late_shares[s]);
+
+		json_object_set_new(o, keys[s], isfinite(ns) ? json_real(ns) : json_null());
+	}
+	return o;
+}
+
+static void print_machine(FILE *out, const struct wall *w)
+{
+	_cleanup_free_ char *text = machine_text(&w->moves), *warning = machine_warning(&w->moves);
+
+	if (w->moves.n)
+		fprintf(out, "The machine: %s\n", text);
+	if (warning)
+		fprintf(out, "WARNING: %s\n", warning);
+}
+
+void wall_print(FILE *out, const struct wall *w)
+{
+	size_t width = 10, n = 0;
+
+	if (w->failure) {
+		fprintf(out, "\nWall clock: unmeasured: %s\n", w->failure);
+		return;
+	}
+	for (size_t i = 0; i < w->n; i++) {
+		n += w->ops[i].blocks.n > 0;
+		width = strlen(w->ops[i].name) > width ? strlen(w->ops[i].name) : width;
+	}
+	if (!n) {
+		fputs("\nWall clock: unmeasured: they have no operation in common\n", out);
+		return;
+	}
+	fprintf(out,
+		"\nNanoseconds per call, wall clock (%s): %zu blocks in %.0f s, each with A, B and A again, freshly\n"
+		"loaded, in a drawn order (seed %llu), about %d ms each; medians, and intervals of %g %%\n",
+		w->accel ?: "", w->blocks, w->seconds, w->seed, w->ms, 100 * w->confidence);
+	if (w->accel && !strcmp(w->accel, "tcg"))
+		fputs("Emulated: this tells which is slower, and large differences; it does not tell by how much on a machine.\n",
+		      out);
+	if (w->accel && !strcmp(w->accel, "tcg") && w->tasks)
+		fputs("Of several at once it tells nothing: emulated processors do not share caches and locks as real ones do.\n",
+		      out);
+	print_machine(out, w);
+	fprintf(out, "  %-*s %5s %9s %9s  %-23s  %-23s  %s\n", (int)width, "operation", "n", "A",
+		"B", "B/A", "A/A", "B takes");
+	for (size_t i = 0; i < w->n; i++)
+		if (w->ops[i].blocks.n)
+			print_op(out, &w->ops[i], width);
+	print_late(out, w, width);
+	energy_print(out, w);
+}
+
+static json_t *interval_json(const struct stats_interval *i)
+{
+	return json_pack("[f, f]", i->low, i->high);
+}
+
+static json_t *ratio_json(const struct blocks_ratio *r)
+{
+	json_t *o =
+		json_pack("{s:i, s:f, s:s, s:b, s:{s:i, s:i, s:i, s:i}}", "n", (int)r->n, "median",
+			  r->median, "verdict", blocks_verdict_name(r->verdict), "drifts",
+			  r->drifts, "outliers", "low_severe", (int)r->outliers.low_severe,
+			  "low_mild", (int)r->outliers.low_mild, "high_mild",
+			  (int)r->outliers.high_mild, "high_severe", (int)r->outliers.high_severe);
+
+	if (r->known) {
+		json_object_set_new(o, "interval", interval_json(&r->interval));
+		json_object_set_new(o, "bootstrap", interval_json(&r->bootstrap));
+	}
+	return o;
+}
+
+json_t *wall_blocks_json(const struct blocks *blocks)
+{
+	struct blocks_ratio b, c;
+	json_t *rows = json_array();
+
+	blocks_ratio(blocks, BLOCKS_B, &b);
+	blocks_ratio(blocks, BLOCKS_CONTROL, &c);
+	for (size_t i = 0; i < blocks->n; i++)
+		json_array_append_new(rows, json_pack("[f, f, f]", blocks->v[i][0], blocks->v[i][1],
+						      blocks->v[i][2]));
+	return json_pack("{s:o, s:o, s:o}", "ratio", ratio_json(&b), "control", ratio_json(&c),
+			 "blocks", rows);
+}
+
+static json_t *op_json(const struct wall_op *op)
+{
+	json_t *o = wall_blocks_json(&op->blocks);
+
+	json_object_update_new(o, json_pack("{s:s, s:s}", "name", op->name, "unit", "ns"));
+	if (op->late[BLOCKS_A].count && op->late[BLOCKS_B].count)
+		json_object_set_new(o, "late",
+				    json_pack("[o, o]", late_json(&op->late[BLOCKS_A]),
+					      late_json(&op->late[BLOCKS_B])));
+	return o;
+}
+
+json_t *wall_json(const struct wall *w)
+{
+	_cleanup_free_ char *text = NULL, *warning = NULL;
+	json_t *ops = json_array();
+
+	if (w->failure) {
+		json_decref(ops);
+		return json_pack("{s:s}", "unmeasured", w->failure);
+	}
+	for (size_t i = 0; i < w->n; i++)
+		if (w->ops[i].blocks.n)
+			json_array_append_new(ops, op_json(&w->ops[i]));
+	text = machine_text(&w->moves);
+	warning = machine_warning(&w->moves);
+	return json_pack("{s:s?, s:i, s:f, s:f, s:I, s:i, s:f, s:i, s:o, s:o, s:s, s:s*}", "accel",
+			 w->accel, "rate", w->rate, "confidence", w->confidence, "margin",
+			 w->margin, "seed", (json_int_t)w->seed, "ms", w->ms, "seconds", w->seconds,
+			 "blocks", (int)w->blocks, "operations", ops, "energy", energy_json(w),
+			 "machine", text, "warning", warning);
+}
