@@ -3,6 +3,7 @@
 #ifndef CDEVLAB_CHECK_H
 #define CDEVLAB_CHECK_H
 
+#include "boot.h"
 #include "ktap.h"
 #include "lab.h"
 
@@ -10,6 +11,12 @@
 enum lab_exit check_faults(struct ktap *suite, const char *kernel);
 /* What made-up calls must find in tests/fuzzed, on the default kernel. */
 enum lab_exit check_fuzz(struct ktap *suite);
+/* Meters that are played in a guest: the energy, and all that can go wrong. */
+enum lab_exit check_meter(struct ktap *suite);
+/* A machine that ssh reaches: a guest. Tests and times there, what cannot be, and what is left when the line is cut. */
+enum lab_exit check_target(struct ktap *suite);
+/* check_guest.c: a program of this machine and all that it is linked with, in a guest. */
+void check_add_program(struct boot *b, const char *guest_path, const char *path);
 /* Some of our modules for a moment, on a debug kernel that is here. */
 enum lab_exit check_fuzz_debug(struct ktap *suite, const char *kernel);
 

@@ -20,7 +20,8 @@ static const char help[] =
 	"The project's own tests: host unit tests (plain and with sanitizers), static checks, every driver on the\n"
 	"default kernel and on Debian 12's and 13's, the proofs that each claim of the conformance suite can fail,\n"
 	"the Rust twins on a kernel of theirs, and the lab's defences.\n\n"
-	"      --only GROUP   unit, asan, static, drivers, rust, proofs, stress, fuzz, debug, safety or defences;\n"
+	"      --only GROUP   unit, asan, static, drivers, rust, proofs, stress, fuzz, debug, safety, meter, target or\n"
+	"                     defences;\n"
 	"                     the proofs then in full: every claim on every broken driver\n"
 	"      --rust         the group rust alone, which then fails where its toolchain cannot be had\n";
 
@@ -727,10 +728,11 @@ static const struct group {
 	const char *name;
 	enum lab_exit (*run)(struct ktap *suite);
 } groups[] = {
-	{ "unit", check_unit },	      { "asan", check_asan },	      { "static", check_static },
-	{ "drivers", check_drivers }, { "rust", check_rust },	      { "proofs", check_proofs },
-	{ "stress", check_stress },   { "fuzz", check_fuzz },	      { "debug", check_debug },
-	{ "safety", safety_check },   { "defences", check_defences },
+	{ "unit", check_unit },		{ "asan", check_asan },	  { "static", check_static },
+	{ "drivers", check_drivers },	{ "rust", check_rust },	  { "proofs", check_proofs },
+	{ "stress", check_stress },	{ "fuzz", check_fuzz },	  { "debug", check_debug },
+	{ "safety", safety_check },	{ "meter", check_meter }, { "target", check_target },
+	{ "defences", check_defences },
 };
 
 /* Suites with their counts, failures with all they said. */
@@ -775,6 +777,24 @@ static void print_skips(const struct ktap *t, struct strv *reasons, size_t **cou
 		(*counts)[i] = 0;
 	}
 	(*counts)[i]++;
+}
+
+/*
+ * Failures again, by their whole names: of an hour's output the last screen is
+ * what is read, and a log that is cut loses its middle.
+ */
+static void print_failures(const struct ktap *t, const char *path)
+{
+	_cleanup_free_ char *name = *path ? xasprintf("%s/%s", path, t->name) : xstrdup(t->name);
+
+	for (size_t i = 0; i < t->n; i++)
+		print_failures(t->children[i], name);
+	if (t->n || t->result == KTAP_PASS || t->result == KTAP_SKIP)
+		return;
+	printf("  %s  %s%s%s\n", ktap_result_name(t->result), name, t->reason ? ": " : "",
+	       t->reason ?: "");
+	for (size_t i = 0; i < t->notes.n; i++)
+		printf("      %s\n", t->notes.v[i]);
 }
 
 int cmd_check(int argc, char **argv)
@@ -838,6 +858,11 @@ int cmd_check(int argc, char **argv)
 	for (size_t i = 0; i < reasons.n; i++)
 		printf("  %4zu  %s\n", counts[i], reasons.v[i]);
 	c = ktap_count(root);
+	if (c.failed + c.timeout + c.crashed) {
+		puts("Failed:");
+		for (size_t i = 0; i < root->n; i++)
+			print_failures(root->children[i], "");
+	}
 	printf("%zu passed, %zu failed, %zu skipped\n", c.passed, c.failed + c.timeout + c.crashed,
 	       c.skipped);
 	if (!ret && c.failed + c.timeout + c.crashed)

@@ -1,76 +1,139 @@
 // SPDX-License-Identifier: GPL-2.0
-/* cdevlab thesis: the published comparison of drivers in C and Rust, recomputed. */
-#include <getopt.h>
+/* cdevlab thesis: the published comparison of drivers in C and Rust, recomputed; or done again. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd.h"
+#include "report.h"
+#include "results.h"
 #include "thesis.h"
+#include "thesis_time.h"
 
 static const char help[] =
 	"usage: cdevlab thesis [--json]\n"
+	"       cdevlab thesis --on TARGET [OPTION]...\n"
 	"Prints the figures of the published comparison of virtual GPIO drivers in C and Rust, and beside them what\n"
-	"its own data give: means, numbers of runs, powers and energies net of idle. It boots nothing and measures\n"
-	"nothing; docs/thesis.md explains what it prints.\n"
+	"its own data give: means, numbers of runs, powers and energies net of idle; docs/thesis.md explains them.\n"
 	"\n"
 	"  ours         recomputed\n"
 	"  by rounding  what the digits of the printed data leave open\n"
 	"  verdict      of the printed figure: as printed; within rounding (another last digit, which the rounding of\n"
 	"               the data explains); differs\n"
 	"\n"
-	"      --json   the same as JSON\n"
-	"  -h, --help\n"
-	"exit status: 0, 2 usage, or damaged data, 3 there are no data\n";
+	"With --on the experiment is done: each build in C and in Rust, and in C with and without a feature, in turn, in\n"
+	"blocks; writing, writing with a reader that waits, reading, and several processes at once. --on qemu is the short\n"
+	"form in a guest. Results: thesis.json, thesis.txt and report.html.\n"
+	"\n"
+	"      --budget TIME        of each of the seven pairs (default 20s)\n"
+	"      --margin M           half the width of a ratio's interval that is narrow enough, per cent (default 1)\n"
+	"      --confidence C       per cent (default 99)\n"
+	"      --tasks N            so many processes at once (default 2)\n"
+	"      --seed N             of the order (default: another one each time)\n"
+	"      --meter METER        energy as well: auto, a meter of cdevlab meter list, or file:RECORDING\n"
+	"      --json               the same as JSON\n";
 
-static const char see_help[] = "see `cdevlab thesis --help`";
+static int recompute(const struct args *a, const struct thesis *t)
+{
+	if (a->json)
+		return results_write_json("-", thesis_json(t));
+	printf("%s.\n%s\n\n", t->source, t->note);
+	thesis_print(stdout, t);
+	return LAB_OK;
+}
+
+static json_t *record(const struct thesis_time *x, char **argv, double seconds)
+{
+	_cleanup_free_ char *command = shell_join(argv), *now = utc_now();
+	const struct kernel *k = &x->t.k[0];
+
+	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:f, s:i, s:s, s:s, s:s?, s:o, s:[o], s:o}",
+			 "kind", "thesis", "version", 1, "cdevlab", CDEVLAB_VERSION, "command",
+			 command, "ended", now, "seconds", seconds, "exit", (int)test_exit(&x->t),
+			 "kernel", k->name, "release", k->release, "compiler",
+			 x->t.built[0].compiler, "tree", results_tree(), "inputs",
+			 results_inputs(k, &x->t.built[0]), "pairs", thesis_time_json(x));
+}
+
+static enum lab_exit write_results(struct results *r, const struct thesis_time *x,
+				   const struct thesis *published, json_t *o)
+{
+	_cleanup_free_ char *json = xasprintf("%s/thesis.json", r->tmp);
+	_cleanup_free_ char *path = xasprintf("%s/thesis.txt", r->tmp);
+	_cleanup_free_ char *name = xasprintf("%s/thesis.json", r->dir);
+	struct store s = {};
+	enum lab_exit ret = store_write(json, json_incref(o), report_covers(o));
+	FILE *f = ret ? NULL : fopen(path, "we");
+
+	if (f)
+		thesis_time_print(f, x, published);
+	if (!ret && (!f || fclose(f)))
+		ret = lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
+			       "cannot write %s", path);
+	if (ret)
+		return ret;
+	store_add(&s, name, json_incref(o));
+	ret = report_write(&s, r->tmp);
+	store_free(&s);
+	return ret ? ret : results_commit(r);
+}
+
+static int measure(const struct args *a, const struct thesis *published, char **argv)
+{
+	struct thesis_time x = {};
+	struct results r = {};
+	double start = now_s();
+	enum lab_exit ret = lab_options.dry_run ? LAB_OK : results_begin(&r, a->out_dir);
+	json_t *o = NULL;
+
+	if (!ret)
+		ret = thesis_measure(&x, a);
+	if (!ret && !lab_options.dry_run) {
+		o = record(&x, argv, now_s() - start);
+		ret = write_results(&r, &x, published, o);
+		if (!ret && a->json)
+			ret = results_write_json("-", json_incref(o));
+		else if (!ret)
+			thesis_time_print(stdout, &x, published);
+		if (!ret)
+			fprintf(a->json ? stderr : stdout,
+				"\nresults: %s (%.0f s)\nreport: %s/report.html\n", r.dir,
+				now_s() - start, r.dir);
+		if (!ret)
+			ret = test_exit(&x.t);
+		if (ret)
+			ktap_print(stderr, x.t.root);
+	}
+	json_decref(o);
+	results_abandon(&r);
+	thesis_time_free(&x);
+	return ret;
+}
 
 int cmd_thesis(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-						 { "verbose", no_argument, NULL, 'v' },
-						 { "yes", no_argument, NULL, 'y' },
-						 { "help", no_argument, NULL, 'h' },
-						 {} };
 	struct thesis t;
-	enum lab_exit ret;
-	bool json = false;
-	int c;
+	struct args a;
+	int ret = args_parse(argc, argv, ARG_JSON_FLAG | ARG_OUTPUT | ARG_WALL | ARG_ON, help, &a);
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "vh", options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			json = true;
-			break;
-		case 'v':
-			lab_options.verbose++;
-			break;
-		case 'y':
-			lab_options.yes = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return LAB_OK;
-		default:
-			return lab_fail(LAB_USAGE, see_help, "thesis has no option %s",
-					argv[optind - 1]);
-		}
-	}
-	if (optind < argc)
-		return lab_fail(LAB_USAGE, see_help, "thesis takes no %s", argv[optind]);
-	ret = thesis_read(NULL, &t);
 	if (ret)
-		return ret;
-	if (json) {
-		json_t *o = thesis_json(&t);
-
-		json_dumpf(o, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
-		putchar('\n');
-		json_decref(o);
-	} else {
-		printf("%s.\n%s\n\n", t.source, t.note);
-		thesis_print(stdout, &t);
+		return ret < 0 ? LAB_OK : ret;
+	if (a.rest.n)
+		ret = lab_fail(LAB_USAGE, "see --help", "thesis takes no %s", a.rest.v[0]);
+	else if (a.ops.n)
+		ret = lab_fail(LAB_USAGE, "leave --op out", "its workloads are what was published");
+	else if (a.clock && strcmp(a.clock, "wall"))
+		ret = lab_fail(LAB_USAGE, "cdevlab run --rust vgpio measures by that",
+			       "what was published are times, not instructions");
+	else if (!a.on && (a.kernels.n || args_has_wall(&a) || a.clock || a.out_dir))
+		ret = lab_fail(LAB_USAGE, "add --on qemu, or another target",
+			       "without --on nothing is measured");
+	else
+		ret = thesis_read(NULL, &t);
+	if (!ret) {
+		ret = a.on ? measure(&a, &t, argv) : recompute(&a, &t);
+		thesis_free(&t);
 	}
-	thesis_free(&t);
-	return LAB_OK;
+	args_free(&a);
+	return ret;
 }

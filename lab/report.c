@@ -524,12 +524,49 @@ static int by_place(const void *a, const void *b)
 	return d ? d : (x->nth > y->nth) - (x->nth < y->nth);
 }
 
+static void add_time(struct report *r, struct store_run *run, const struct report_where *at,
+		     const json_t *pair, const char *a, const char *b)
+{
+	const json_t *wall = json_object_get(pair, "wall");
+
+	/* what was not asked for is only said to be unmeasured */
+	if (!json_is_object(wall) || !a || !b || !first_of(r, "time", at, a, b))
+		return;
+	GROW(r->times, r->n_times);
+	run->used = true;
+	r->times[r->n_times++] = (struct report_time){
+		.at = *at,
+		.build = store_text(pair, "build"),
+		.a = a,
+		.b = b,
+		.wall = wall,
+		.samples = json_object_get(pair, "samples"),
+		.run = run,
+	};
+}
+
+/* The pairs of the published experiment. */
+static void read_thesis(struct report *r, struct store_run *run)
+{
+	struct report_where at = where_of(run->json);
+	json_t *pair;
+	size_t i;
+
+	json_array_foreach(json_object_get(run->json, "pairs"), i, pair) {
+		add_time(r, run, &at, pair, store_text(pair, "a"), store_text(pair, "b"));
+	}
+}
+
 static void read_compare(struct report *r, struct store_run *run)
 {
 	static const char *const sides[] = { "a", "b" };
+	struct report_where at_a;
 	size_t i;
 	json_t *o;
 
+	at_a = where_of(json_object_get(run->json, "a"));
+	add_time(r, run, &at_a, run->json, store_text(json_object_get(run->json, "a"), "name"),
+		 store_text(json_object_get(run->json, "b"), "name"));
 	for (size_t s = 0; s < ARRAY_SIZE(sides); s++) {
 		const json_t *side = json_object_get(run->json, sides[s]);
 		struct report_where at = where_of(side);
@@ -582,6 +619,10 @@ void report_init(struct report *r, struct store *s)
 			read_compare(r, run);
 			continue;
 		}
+		if (run->kind == STORE_THESIS) {
+			read_thesis(r, run);
+			continue;
+		}
 		if (run->kind == STORE_SAFETY) {
 			read_safety(r, i);
 			continue;
@@ -607,6 +648,7 @@ void report_free(struct report *r)
 	free(r->grid);
 	free(r->tables);
 	free(r->pairs);
+	free(r->times);
 	json_decref(r->seen);
 	json_decref(r->bugs);
 	*r = (struct report){};
@@ -630,6 +672,7 @@ char *report_covers(json_t *record)
 	strv_sort(&keys);
 	hash_puts(h, s.runs[0].kind == STORE_COMPARE ? "compare" :
 		     s.runs[0].kind == STORE_SAFETY  ? "safety" :
+		     s.runs[0].kind == STORE_THESIS  ? "thesis" :
 						       "run");
 	for (size_t i = 0; i < keys.n; i++)
 		hash_puts(h, keys.v[i]);

@@ -341,6 +341,7 @@ void report_html(struct report *r, struct buf *out)
 		{ "tests", "Conformance and tests", report_html_tests },
 		{ "rust", "C and Rust", report_html_pairs },
 		{ "safety", "Which mistakes are caught", report_html_safety },
+		{ "time", "Time and energy", report_html_time },
 		{ "figures", "Instructions per operation", report_html_figures },
 		{ "tables", "Tables of the drivers", report_html_tables },
 		{ "modules", "Size and hardening", report_html_objects },

@@ -50,11 +50,46 @@ static void html_printed(const struct thesis *t, struct buf *b)
 	buf_puts(b, "</tbody></table></div>\n");
 }
 
-/* Two bars a build; @value: 0 for seconds, 1 for watts, 2 for our instructions. */
-static bool html_bars(const struct report *r, const struct thesis *t, struct buf *b, int value,
-		      const char *caption, const char *unit)
+/* What bars show: of theirs, and of ours. */
+enum shown {
+	SECONDS,
+	WATTS,
+	INSTRUCTIONS,
+	NANOSECONDS,
+	MICROJOULES,
+};
+
+/* False: it is not known. */
+static bool fill_bar(const struct report *r, const struct thesis *t, const struct thesis_build *p,
+		     int l, enum shown what, struct svg_bar *bar)
 {
-	static const char *const ids[] = { "seconds", "watts", "ours" };
+	const struct report_op *op = NULL;
+
+	*bar = (struct svg_bar){ .name = languages[l], .kind = kinds[l], .n_parts = 1 };
+	switch (what) {
+	case SECONDS:
+		bar->parts[0] = p->seconds[l];
+		return true;
+	case WATTS:
+		bar->parts[0] = p->watts[l];
+		return true;
+	case INSTRUCTIONS:
+		op = our_op(r, p->module[l], t->op);
+		bar->parts[0] = op ? op->instructions : 0;
+		return op;
+	case NANOSECONDS:
+	case MICROJOULES:
+		return report_time_bar(r, p->module[THESIS_C], p->module[THESIS_RUST], t->op, l,
+				       what == MICROJOULES, bar);
+	}
+	return false;
+}
+
+/* Two bars a build. */
+static bool html_bars(const struct report *r, const struct thesis *t, struct buf *b,
+		      enum shown value, const char *caption, const char *unit)
+{
+	static const char *const ids[] = { "seconds", "watts", "ours", "time", "energy" };
 	struct svg_group *groups = xcalloc(t->n_builds, sizeof(*groups));
 	struct svg_bar *bars = xcalloc(t->n_builds * THESIS_LANGUAGES, sizeof(*bars));
 	struct svg_chart c = {
@@ -63,8 +98,8 @@ static bool html_bars(const struct report *r, const struct thesis *t, struct buf
 		.unit = unit,
 		.groups = groups,
 		.n = t->n_builds,
-		.line = value == 1 ? t->idle_w : 0,
-		.line_text = value == 1 ? "idle" : NULL,
+		.line = value == WATTS ? t->idle_w : 0,
+		.line_text = value == WATTS ? "idle" : NULL,
 	};
 	struct strv texts = {};
 	size_t n = 0;
@@ -74,19 +109,16 @@ static bool html_bars(const struct report *r, const struct thesis *t, struct buf
 
 		groups[i] = (struct svg_group){ .label = p->name, .bars = &bars[n] };
 		for (int l = 0; l < THESIS_LANGUAGES; l++) {
-			const struct report_op *op =
-				value == 2 ? our_op(r, p->module[l], t->op) : NULL;
-			double v = value == 0 ? p->seconds[l] :
-				   value == 1 ? p->watts[l] :
-				   op	      ? op->instructions :
-						0;
+			struct svg_bar *bar = &bars[n];
 
-			if (value == 2 && !op)
+			if (!fill_bar(r, t, p, l, value, bar))
 				continue;
-			strv_addf(&texts, value == 1 ? "%.3f" : "%.0f", v);
-			bars[n++] = (struct svg_bar){
-				.name = languages[l], .kind = kinds[l], .parts = { v }, .n_parts = 1
-			};
+			if (bar->interval)
+				strv_addf(&texts, "%.4g [%.4g, %.4g]", bar->parts[0], bar->low,
+					  bar->high);
+			else
+				strv_addf(&texts, value == WATTS ? "%.3f" : "%.0f", bar->parts[0]);
+			n++;
 			groups[i].n++;
 		}
 	}
@@ -110,7 +142,7 @@ static void html_ours(const struct report *r, const struct thesis *t, struct buf
 	_cleanup_free_ char *caption =
 		xasprintf("Ours: instructions of %s, exact clock (integers, no interval)", t->op);
 
-	if (!html_bars(r, t, b, 2, caption, "instructions per call")) {
+	if (!html_bars(r, t, b, INSTRUCTIONS, caption, "instructions per call")) {
 		buf_puts(
 			b,
 			"<p>Ours: unmeasured; <code>./cdevlab run --rust vgpio</code> measures it.</p>\n");
@@ -136,6 +168,18 @@ static void html_ours(const struct report *r, const struct thesis *t, struct buf
 			buf_puts(b, "Rust unmeasured");
 		buf_puts(b, i + 1 < t->n_builds ? "; " : ".</p>\n");
 	}
+}
+
+/* By the wall clock, or a meter. */
+static void html_measured(const struct report *r, const struct thesis *t, struct buf *b,
+			  enum shown value, const char *quantity, const char *unit,
+			  const char *unmeasured)
+{
+	_cleanup_free_ char *caption = xasprintf(
+		"Ours: %s of %s, medians of blocks with their intervals", quantity, t->op);
+
+	if (!html_bars(r, t, b, value, caption, unit))
+		buf_puts(b, unmeasured);
 }
 
 static const json_t *our_init(const struct report *r, const struct thesis_hello *h,
@@ -239,9 +283,13 @@ static void html_sentences(struct buf *b, const char *head, const struct strv *s
 static bool is_ours(const struct report *r, const struct thesis *t)
 {
 	for (size_t i = 0; i < t->n_builds; i++)
-		for (int l = 0; l < THESIS_LANGUAGES; l++)
-			if (our_op(r, t->builds[i].module[l], t->op))
+		for (int l = 0; l < THESIS_LANGUAGES; l++) {
+			struct svg_bar bar;
+
+			if (fill_bar(r, t, &t->builds[i], l, INSTRUCTIONS, &bar) ||
+			    fill_bar(r, t, &t->builds[i], l, NANOSECONDS, &bar))
 				return true;
+		}
 	return false;
 }
 
@@ -259,11 +307,16 @@ void report_html_thesis(const struct report *r, struct buf *b)
 		html_text(b, t.note);
 		buf_puts(b, "</p>\n");
 		html_printed(&t, b);
-		html_bars(r, &t, b, 0,
+		html_bars(r, &t, b, SECONDS,
 			  "Theirs: run time of 1e9 operations (no interval was published)", "s");
 		html_ours(r, &t, b);
-		html_bars(r, &t, b, 1, "Theirs: mean power, from their energy and time", "W");
-		buf_puts(b, "<p>Ours: power and energy are unmeasured; there is no meter.</p>\n");
+		html_measured(
+			r, &t, b, NANOSECONDS, "time by the wall clock", "ns per call",
+			"<p>Ours by the wall clock: unmeasured; <code>./cdevlab thesis --on TARGET</code> measures it.</p>\n");
+		html_bars(r, &t, b, WATTS, "Theirs: mean power, from their energy and time", "W");
+		html_measured(
+			r, &t, b, MICROJOULES, "energy, gross,", "microjoules per call",
+			"<p>Ours: power and energy are unmeasured; <code>--meter</code> measures them.</p>\n");
 		html_hello(r, &t, b);
 		html_sentences(b, "What may be compared", &t.may);
 		html_sentences(b, "What may not", &t.may_not);

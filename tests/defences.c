@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "lab.h"
 #include "util.h"
@@ -1521,6 +1522,97 @@ static void signals_in_a_benchmark_leave_nothing(void **state)
 	interrupt_each("bench", where, "\ntest ", 300, all_signals, 3);
 }
 
+/* --- the wall clock --- */
+
+/* One that is as fast as itself; what stops a comparison is said, and is not a figure. */
+static void a_comparison_by_the_wall_clock_ends_with_figures_or_with_the_reason(void **state)
+{
+	static const char command[] =
+		"compare vgpio_basic vgpio_basic --clock wall --no-test --json";
+	struct run *r = start(NULL, "%s --op NOP --margin 50 --seed 5", command);
+	json_t *o, *wall, *ops;
+
+	(void)state;
+	finish(r);
+	CHECK(r, r->status == 0);
+	o = json_loads(r->out, 0, NULL);
+	CHECK(r, o != NULL);
+	wall = json_object_get(o, "wall");
+	ops = json_object_get(wall, "operations");
+	CHECK(r, json_integer_value(json_object_get(wall, "seed")) == 5);
+	CHECK(r, json_array_size(ops) == 1);
+	CHECK(r, json_array_size(json_object_get(json_array_get(ops, 0), "blocks")) >= 12);
+	json_decref(o);
+
+	r = start(NULL, "bench greeter --clock wall --op read --margin 50 --rate 1000 --json");
+	finish(r);
+	CHECK(r, r->status == 0);
+	o = json_loads(r->out, 0, NULL);
+	wall = json_object_get(json_array_get(json_object_get(o, "times"), 0), "wall");
+	ops = json_object_get(wall, "operations");
+	CHECK(r, json_array_size(ops) == 1);
+	CHECK(r, json_array_size(json_object_get(json_array_get(ops, 0), "blocks")) >= 12);
+	CHECK(r, json_array_size(json_object_get(json_array_get(ops, 0), "late")) == 2);
+	json_decref(o);
+
+	r = start(NULL, "%s --op NIX", command);
+	finish(r);
+	is_verdict(r, LAB_FAILED);
+	OUT_HAS(r, "no operation 'NIX'");
+	r = start(NULL, "%s --meter file:/no/such/recording", command);
+	finish(r);
+	IS_ERROR(r, LAB_USAGE, "there is no recording /no/such/recording");
+	r = start(NULL, "%s --meter nix", command);
+	finish(r);
+	CHECK(r, r->status == LAB_CANNOT);
+	ERR_HAS(r, "there is no meter nix here");
+	leaves_nothing(r);
+	r = start(NULL, "compare vgpio_basic hello --clock wall --no-test");
+	finish(r);
+	CHECK(r, r->status == LAB_SKIPPED);
+	ERR_HAS(r, "hello has no benchmark");
+	leaves_nothing(r);
+}
+
+static double instructions_of(const json_t *record, const char *operation, const char *side)
+{
+	const json_t *ops = json_object_get(record, "operations");
+
+	for (size_t i = 0; i < json_array_size(ops); i++) {
+		const json_t *op = json_array_get(ops, i);
+
+		if (!strcmp(json_string_value(json_object_get(op, "name")), operation))
+			return json_number_value(
+				json_object_get(json_object_get(op, side), "instructions"));
+	}
+	return 0;
+}
+
+/* With what it depends on, which the kernel brings as well; and where it does not, that is said. */
+static void a_module_that_comes_with_the_kernel_is_compared_with(void **state)
+{
+	_cleanup_free_ char *cache = make_rust_cache("peer", false);
+	struct run *r = start(NULL, "compare vgpio_basic gpio-sim --no-test --no-split --json "
+				    "-k debian:trixie-backports/amd64");
+	json_t *o;
+
+	(void)state;
+	finish(r);
+	CHECK(r, r->status == 0);
+	o = json_loads(r->out, 0, NULL);
+	CHECK(r, o != NULL);
+	CHECK(r, json_is_true(json_object_get(o, "orders_agree")));
+	/* gpiolib lies between the call and the line */
+	CHECK(r, instructions_of(o, "SET", "a") > 300);
+	CHECK(r, instructions_of(o, "SET", "b") > instructions_of(o, "SET", "a") + 100);
+	CHECK(r, instructions_of(o, "GET", "b") > instructions_of(o, "GET", "a") + 100);
+	json_decref(o);
+	r = start(NULL, "bench gpio-sim -k debian:bookworm/amd64");
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "debian:bookworm/amd64 has no module gpio-sim");
+	leaves_nothing(r);
+}
+
 /* --- the command line --- */
 
 static void mistakes_are_told_with_what_would_be_right(void **state)
@@ -1550,6 +1642,10 @@ static void mistakes_are_told_with_what_would_be_right(void **state)
 		{ "stress hello --calls open,no-such-call", "", "\"no-such-call\"" },
 		{ "stress hello --threads 5", "", "--threads takes a number from 1 to 4" },
 		{ "check --only no-such-group", "", "no-such-group" },
+		{ "compare hello minors --margin 2", "", "are the wall clock's" },
+		{ "thesis --margin 2", "", "without --on nothing is measured" },
+		{ "bench hello --rate 5", "", "are the wall clock's" },
+		{ "compare hello minors --tasks 0", "", "--tasks takes a number from 1 to 64" },
 		{ "test ", bare, "has no Kbuild" },
 		{ "test ", ini, line },
 	};
@@ -2009,6 +2105,8 @@ int main(int argc, char **argv)
 		TEST(a_case_with_an_underline_in_its_name_is_found_without_blanks),
 		TEST(the_memory_of_a_crash_is_kept_whole_and_gdb_reads_it),
 		TEST(gdb_stops_in_the_drivers_function_with_its_source),
+		TEST(a_comparison_by_the_wall_clock_ends_with_figures_or_with_the_reason),
+		TEST(a_module_that_comes_with_the_kernel_is_compared_with),
 		TEST(a_test_less_is_lines_less),
 		TEST(a_warning_fails_the_test_that_caused_it),
 		TEST(a_guest_that_hangs_is_ended_at_its_deadline),

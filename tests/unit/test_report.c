@@ -544,6 +544,60 @@ static void what_cannot_be_written_leaves_nothing(void **state)
 	store_free(&s);
 }
 
+/* Of nine blocks, A from 101 to 109 ns; the ratio and the control as compare wrote them. */
+static json_t *timed(const char *ended, const char *verdict)
+{
+	json_t *blocks = json_array(), *op, *pair;
+
+	for (int i = 1; i <= 9; i++)
+		json_array_append_new(blocks, json_pack("[f, f, f]", 100.0 + i, 200.0 + i, 100.0));
+	op = json_pack("{s:s, s:{s:i, s:f, s:[f, f], s:s}, s:{s:i, s:f, s:s}, s:o}", "name", "SET",
+		       "ratio", "n", 9, "median", 1.95, "interval", 1.9, 2.0, "verdict", verdict,
+		       "control", "n", 9, "median", 0.5, "verdict", "less", "blocks", blocks);
+	pair = json_pack(
+		"{s:s, s:s, s:s, s:{s:s, s:f, s:i, s:f, s:o, s:s, s:{s:s}}, s:[{s:s, s:i, s:f, s:i, s:i, s:i}]}",
+		"build", "basic", "a", "vgpio_basic", "b", "vgpio_rust_basic", "wall", "accel",
+		"tcg", "confidence", 0.99, "blocks", 9, "seconds", 5.0, "operations",
+		json_pack("[o]", op), "machine", "quiet & cool", "energy", "unmeasured",
+		"no --meter", "samples", "operation", "SET", "n", 9, "sd", 0.1, "z", 664, "t", 667,
+		"stein", 1126);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:[o]}", "kind", "thesis", "command",
+			 "thesis --on qemu", "ended", ended, "kernel", "debian:trixie/amd64",
+			 "release", "7.3", "compiler", "gcc-14", "pairs", pair);
+}
+
+static void times_have_their_n_and_their_interval(void **state)
+{
+	struct store s = {};
+	struct report r;
+	struct buf page = {};
+
+	(void)state;
+	store_add(&s, "old/thesis.json", timed("2026-11-21T10:00:00Z", "not resolved"));
+	store_add(&s, "new/thesis.json", timed("2026-11-21T11:00:00Z", "more"));
+	report_init(&r, &s);
+	assert_int_equal(r.n_times, 1);
+	report_html_time(&r, &page);
+	/* by the binomial distribution nine values' median lies between the first and the last */
+	assert_non_null(strstr(page.s, ">105 [101, 109]<"));
+	assert_non_null(strstr(page.s, ">1.9500 [1.9000, 2.0000]<"));
+	assert_non_null(strstr(page.s, "0.5000 (too few)"));
+	assert_non_null(strstr(page.s, "more; but A is not the same as A"));
+	assert_null(strstr(page.s, "not resolved</td>"));
+	assert_non_null(strstr(page.s, "quiet &amp; cool"));
+	assert_non_null(strstr(page.s, "order and large effects only"));
+	/* no paragraph stands among rows */
+	assert_non_null(strstr(
+		page.s, "</table></div>\n<p class=\"small\">Energy: unmeasured: no --meter"));
+	assert_non_null(strstr(page.s, ">1126<"));
+	buf_free(&page);
+	report_html(&r, &page);
+	check_structure(page.s);
+	buf_free(&page);
+	report_free(&r);
+	store_free(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -560,6 +614,7 @@ int main(void)
 		cmocka_unit_test(a_page_is_whole_and_needs_nothing_else),
 		cmocka_unit_test(the_newest_record_counts_and_is_linked),
 		cmocka_unit_test(a_twin_stands_beside_its_driver),
+		cmocka_unit_test(times_have_their_n_and_their_interval),
 		cmocka_unit_test(csv_has_a_line_for_each_figure),
 		cmocka_unit_test(what_cannot_be_written_leaves_nothing),
 	};
