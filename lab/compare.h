@@ -175,6 +175,7 @@ struct wall {
 
 /* compare_wall.c */
 
+extern const char *const wall_variants[BLOCKS_VARIANTS]; /* "A", "B", "A-again" */
 struct args;
 /* What was asked for. */
 void wall_init(struct wall *w, const struct args *a);
@@ -193,9 +194,16 @@ enum lab_exit wall_boot(struct wall *w, const struct object_facts o[2], struct t
 char *wall_parse(struct wall *w, enum blocks_variant v, const char *line, double end);
 /* All variants were measured: the values become a block of each operation that has them all. */
 void wall_block_end(struct wall *w);
+void wall_free(struct wall *w);
+
+/* compare_wall_print.c */
 void wall_print(FILE *out, const struct wall *w);
 json_t *wall_json(const struct wall *w);
-void wall_free(struct wall *w);
+void wall_print_ratio(FILE *out, const struct blocks_ratio *r);
+void wall_print_verdict(FILE *out, const struct blocks_ratio *b,
+			const struct blocks_ratio *control);
+double wall_median(const struct blocks *b, enum blocks_variant v);
+json_t *wall_blocks_json(const struct blocks *b);
 
 /* compare_energy.c */
 
@@ -213,13 +221,6 @@ char *energy_end(struct recorder *r, const char *meter, struct meter_trace *trac
 void energy_blocks(struct wall *w);
 void energy_print(FILE *out, const struct wall *w);
 json_t *energy_json(const struct wall *w);
-
-/* Of compare_wall.c: */
-void wall_print_ratio(FILE *out, const struct blocks_ratio *r);
-void wall_print_verdict(FILE *out, const struct blocks_ratio *b,
-			const struct blocks_ratio *control);
-double wall_median(const struct blocks *b, enum blocks_variant v);
-json_t *wall_blocks_json(const struct blocks *b);
 
 /* compare_print.c */
 void compare_print(FILE *out, const struct compare *c);
