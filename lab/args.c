@@ -50,6 +50,8 @@ enum {
 	OPT_METER,
 	OPT_TASKS,
 	OPT_RATE,
+	OPT_COUNT,
+	OPT_RESUME,
 };
 
 static const struct {
@@ -79,6 +81,8 @@ static const struct {
 	{ { "meter", required_argument, NULL, OPT_METER }, ARG_WALL },
 	{ { "tasks", required_argument, NULL, OPT_TASKS }, ARG_WALL },
 	{ { "rate", required_argument, NULL, OPT_RATE }, ARG_WALL },
+	{ { "count", required_argument, NULL, OPT_COUNT }, ARG_WALL },
+	{ { "resume", no_argument, NULL, OPT_RESUME }, ARG_WALL },
 	{ { "only", required_argument, NULL, OPT_GROUP }, ARG_GROUP },
 	{ { "for", required_argument, NULL, OPT_FOR }, ARG_STRESS },
 	{ { "seed", required_argument, NULL, OPT_SEED }, ARG_STRESS | ARG_WALL },
@@ -160,6 +164,19 @@ static int read_count(const char *option, const char *s, int most, int *n)
 	return LAB_OK;
 }
 
+/* "1e9" */
+static int read_calls(const char *s, double *n)
+{
+	char *end;
+	double v = strtod(s, &end);
+
+	if (end == s || *end || !(v >= 1 && v <= 1e15))
+		return lab_fail(LAB_USAGE, "it takes a number of calls: 1e9",
+				"--count cannot be \"%s\"", s);
+	*n = v;
+	return LAB_OK;
+}
+
 static int read_seed(const char *s, unsigned long long *seed)
 {
 	char *end;
@@ -175,7 +192,7 @@ static int read_seed(const char *s, unsigned long long *seed)
 bool args_has_wall(const struct args *a)
 {
 	return a->margin || a->confidence || a->budget_s || a->tasks || a->rate || a->meter ||
-	       a->ops.n || a->has_seed;
+	       a->count || a->resume || a->ops.n || a->has_seed;
 }
 
 int args_parse(int argc, char **argv, unsigned int options, const char *help, struct args *a)
@@ -286,6 +303,12 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 		case OPT_RATE:
 			ret = read_count("--rate", optarg, 100000000, &a->rate);
 			break;
+		case OPT_COUNT:
+			ret = read_calls(optarg, &a->count);
+			break;
+		case OPT_RESUME:
+			a->resume = true;
+			break;
 		case OPT_OP:
 			strv_add(&a->ops, optarg);
 			break;
@@ -379,7 +402,10 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 	    (!a->clock || strcmp(a->clock, "wall")) && options & ARG_WALL && args_has_wall(a))
 		ret = lab_fail(
 			LAB_USAGE, "add --clock wall",
-			"--margin, --confidence, --budget, --op, --seed, --tasks, --rate and --meter are the wall clock's");
+			"--margin, --confidence, --budget, --op, --seed, --tasks, --rate, --count, --resume and --meter are the wall clock's");
+	if (!ret && a->resume && !a->count)
+		ret = lab_fail(LAB_USAGE, "name the --count that it had",
+			       "a run of --count is kept as it goes, no other");
 	if (!ret)
 		ret = target_use(on, &a->kernels);
 	return ret;

@@ -38,7 +38,9 @@ struct args {
 	double confidence, margin; /* of the wall clock: 0.99, 0.01; 0: not given */
 	int budget_s;
 	int tasks, rate; /* 0: not given */
-	const char *on;	 /* or NULL: not given */
+	double count;	 /* likewise */
+	bool resume;
+	const char *on; /* or NULL: not given */
 	const char *meter;
 	struct strv ops;
 	int stress_s; /* stress: how long */
@@ -78,7 +80,7 @@ enum args_option {
 	ARG_FAULTS = 4096, /* --quick */
 	ARG_ON = 16384,	   /* --on */
 	ARG_WALL =
-		8192, /* --clock, --confidence, --margin, --budget, --seed, --op, --tasks, --rate, --meter */
+		8192, /* --clock, --confidence, --margin, --budget, --seed, --op, --tasks, --rate, --count, --resume, --meter */
 };
 
 /**

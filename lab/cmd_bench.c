@@ -14,7 +14,7 @@ static const char help[] =
 	"the figures of both clocks stand beside those of its published.json, and its goals are judged.\n\n"
 	"      --clock CLOCK        exact or wall; without it the exact clock and the wall commands\n"
 	"                           wall: each module's operations as well, in blocks, the module against itself\n"
-	"      --margin, --confidence, --op, --tasks, --rate, --seed, --meter\n"
+	"      --margin, --confidence, --op, --tasks, --rate, --count, --resume, --seed, --meter\n"
 	"                           with --clock wall, as of compare; --budget TIME is that of a module (default 30s)\n"
 	"      --json               figures as JSON on standard output\n"
 	"      --no-split           do not find out how user space, module and kernel share them\n"

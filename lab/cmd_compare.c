@@ -28,6 +28,8 @@ static const char help[] =
 	"      --op NAME            only that operation; may be repeated\n"
 	"      --tasks N            with so many processes at once as well: each with its own open, and all on one\n"
 	"      --rate R             so many calls a second as well, and how late each was: p50, p99, p99.9, the latest\n"
+	"      --count N            until each was called so often, 1e9 say; what is measured is kept as it comes\n"
+	"      --resume             goes on where a run of --count was interrupted\n"
 	"      --seed N             of the order (default: another one each time)\n"
 	"      --meter METER        energy as well: auto, a meter of cdevlab meter list, or file:RECORDING\n"
 	"      --no-split           do not find out how user space, module and kernel share the instructions\n"

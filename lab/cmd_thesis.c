@@ -29,6 +29,8 @@ static const char help[] =
 	"      --margin M           half the width of a ratio's interval that is narrow enough, per cent (default 1)\n"
 	"      --confidence C       per cent (default 99)\n"
 	"      --tasks N            so many processes at once (default 2)\n"
+	"      --count N            of each pair, until each workload was called so often; kept as it comes\n"
+	"      --resume             goes on where a run of --count was interrupted\n"
 	"      --seed N             of the order (default: another one each time)\n"
 	"      --meter METER        energy as well: auto, a meter of cdevlab meter list, or file:RECORDING\n"
 	"      --json               the same as JSON\n";

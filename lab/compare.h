@@ -140,6 +140,7 @@ struct wall_op {
 	/* of the block that is being measured: ns per call, 0: not yet; and when */
 	double now[BLOCKS_VARIANTS];
 	struct wall_time at[BLOCKS_VARIANTS];
+	double calls[BLOCKS_VARIANTS]; /* of all blocks */
 	struct blocks blocks;
 	/* of each of these blocks: when, and which idle time goes with it */
 	struct wall_time (*times)[BLOCKS_VARIANTS];
@@ -153,9 +154,11 @@ struct wall_op {
 struct wall {
 	double confidence, margin; /* 0.99, 0.01 */
 	double budget_s;
-	int ms;		  /* a measurement, about */
-	int tasks;	  /* so many at once, measured as well; 0: one alone */
-	int rate;	  /* calls a second, whose lateness is measured as well; 0: none */
+	int ms;	      /* a measurement, about */
+	int tasks;    /* so many at once, measured as well; 0: one alone */
+	int rate;     /* calls a second, whose lateness is measured as well; 0: none */
+	double count; /* so many calls of each, and not until the margin is met; 0: until then */
+	bool resume;  /* goes on with one of count that was interrupted */
 	struct strv only; /* operations; empty: all */
 	unsigned long long seed;
 	const char *meter; /* --meter, or NULL: energy is not measured */
@@ -170,7 +173,12 @@ struct wall {
 	struct machine_moves moves;
 	char *no_energy; /* why it is unmeasured; NULL: it is there */
 	double began, seconds;
-	int in_block; /* measurements of the block that is being measured */
+	size_t boots;	 /* of guests; of another machine 0 */
+	size_t in_guest; /* blocks that this guest has had */
+	int in_block;	 /* measurements of the block that is being measured */
+	bool done;	 /* no more blocks are needed, or can be paid */
+	FILE *save;	 /* of count: the blocks as they come; or NULL */
+	char *save_path;
 };
 
 /* compare_wall.c */
@@ -195,6 +203,20 @@ char *wall_parse(struct wall *w, enum blocks_variant v, const char *line, double
 /* All variants were measured: the values become a block of each operation that has them all. */
 void wall_block_end(struct wall *w);
 void wall_free(struct wall *w);
+
+/* compare_save.c: a run of --count */
+
+/**
+ * wall_save_begin() - from now on what is measured is kept; with w->resume what was kept is measured already
+ * What is kept stays when all is done: of the pairs of an experiment some are done when it is interrupted.
+ * Return: LAB_CANNOT after a message where it cannot be written.
+ */
+enum lab_exit wall_save_begin(struct wall *w, const struct object_facts o[2]);
+void wall_save_line(struct wall *w, enum blocks_variant v, const char *line);
+/* The lines until here are a block. Return: LAB_CANNOT after a message when they could not be written. */
+enum lab_exit wall_save_block(struct wall *w);
+/* Where it is not done, a remark says how to go on. */
+void wall_save_end(struct wall *w);
 
 /* compare_wall_print.c */
 void wall_print(FILE *out, const struct wall *w);

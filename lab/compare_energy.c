@@ -166,7 +166,9 @@ static double joules_of(const struct wall *w, const struct wall_time *t)
 	double to = t->end - w->trace.start;
 	struct meter_energy e;
 
-	if (!t->calls || !meter_energy(&w->trace, to - t->seconds, to, &e) || e.share < COVERED)
+	/* not a number: measured by a run before, beside a meter that was read by it */
+	if (!t->calls || !isfinite(to) || !meter_energy(&w->trace, to - t->seconds, to, &e) ||
+	    e.share < COVERED)
 		return NAN;
 	return e.joules;
 }

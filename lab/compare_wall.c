@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The comparison by the wall clock: one guest, and in it block after block, each with A, B and A again in a drawn order,
- * each freshly loaded. All blocks that there may be are in the guest's plan; it is stopped when they are enough.
+ * The comparison by the wall clock: block after block, each with A, B and A again in a drawn order, each freshly loaded.
+ * A guest has some of them in its plan, and is stopped when they are enough; when they are not, another is booted.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -11,15 +11,19 @@
 #include "../guest/protocol.h"
 #include "cmd.h"
 #include "compare.h"
+#include "target.h"
 
 #define WALL_IDLE "idle"
 #define TIMEOUT_S 600 /* of one measurement, on a very busy host */
 #define GUEST_S	  120 /* beside the budget */
 #define LEAST	  12  /* blocks: the first number with something to say at 99 % is 8 */
 #define MOST	  400
+#define A_BOOT	  25 /* blocks; then a new guest, for where code and data lie is drawn at each boot */
+#define LONG_S	  604800 /* a guest of --count, which has no budget */
 
 #define WALL_MS	      20
 #define METER_MS      1000 /* a meter has a reading each 10 ms or more */
+#define COUNT_MS      1000
 #define WALL_BUDGET_S 60
 
 const char *const wall_variants[BLOCKS_VARIANTS] = { "A", "B", "A-again" };
@@ -33,8 +37,14 @@ void wall_init(struct wall *w, const struct args *a)
 {
 	*w = (struct wall){ .confidence = a->confidence ?: 0.99,
 			    .margin = a->margin ?: 0.01,
-			    .budget_s = a->budget_s ?: WALL_BUDGET_S,
-			    .ms = a->meter ? METER_MS : WALL_MS,
+			    .budget_s = a->budget_s	 ?:
+						a->count ? LONG_S :
+							   WALL_BUDGET_S,
+			    .ms = a->meter ? METER_MS :
+				  a->count ? COUNT_MS :
+					     WALL_MS,
+			    .count = a->count,
+			    .resume = a->resume,
 			    .tasks = a->tasks,
 			    .rate = a->rate,
 			    .meter = a->meter,
@@ -195,12 +205,25 @@ void wall_block_end(struct wall *w)
 		if (whole) {
 			blocks_add(&op->blocks, op->now);
 			keep_times(op, w->blocks);
+			for (int v = 0; v < BLOCKS_VARIANTS; v++)
+				op->calls[v] += op->at[v].calls;
 		}
 		memset(op->now, 0, sizeof(op->now));
 	}
 	w->idle = xrealloc(w->idle, w->blocks + 1, sizeof(*w->idle));
 	w->idle[w->blocks++] = w->idle_now;
 	w->idle_now = (struct wall_time){};
+}
+
+/* Calls of what was called least. */
+static double least_calls(const struct wall *w)
+{
+	double least = INFINITY;
+
+	for (size_t i = 0; i < w->n; i++)
+		for (int v = 0; v < BLOCKS_VARIANTS && w->ops[i].blocks.n; v++)
+			least = fmin(least, w->ops[i].calls[v]);
+	return least;
 }
 
 static bool all_done(const struct wall *w)
@@ -211,7 +234,10 @@ static bool all_done(const struct wall *w)
 		any |= w->ops[i].blocks.n;
 		done &= !w->ops[i].blocks.n || blocks_done(&w->ops[i].blocks);
 	}
-	return any ? done : w->blocks >= 1;
+	/* nothing in common: more blocks do not change it */
+	if (!any)
+		return w->blocks >= 1;
+	return w->count ? least_calls(w) >= w->count : done;
 }
 
 static size_t estimate(const struct wall *w)
@@ -226,6 +252,21 @@ static size_t estimate(const struct wall *w)
 	return most;
 }
 
+static void show_progress(const struct wall *w)
+{
+	double calls = least_calls(w);
+	size_t needed = estimate(w);
+
+	if (w->count && isfinite(calls))
+		lab_stage("wall", "%.3g of %g calls, %zu blocks, about %.0f min left", calls,
+			  w->count, w->blocks,
+			  ceil(fmax(w->count - calls, 0) / calls * w->seconds / 60));
+	else if (needed)
+		lab_stage("wall", "%zu of about %zu blocks", w->blocks, needed);
+	else
+		lab_stage("wall", "%zu blocks, nothing known yet", w->blocks);
+}
+
 /* --- the guest --- */
 
 /* Read as they come: when a measurement has ended is when it says so. */
@@ -234,9 +275,13 @@ static void on_output(struct boot *b, struct vm *vm, struct job *j, const char *
 	struct wall *w = b->ctx;
 	const char *name = strchr(j->name, '/') + 1;
 
-	for (int v = 0; v < BLOCKS_VARIANTS && !w->failure; v++)
-		if (!strcmp(name, wall_variants[v]) || (!v && !strcmp(name, WALL_IDLE)))
-			w->failure = wall_parse(w, v, line, now_s());
+	for (int v = 0; v < BLOCKS_VARIANTS && !w->failure; v++) {
+		if (strcmp(name, wall_variants[v]) && (v || strcmp(name, WALL_IDLE)))
+			continue;
+		w->failure = wall_parse(w, v, line, now_s());
+		if (!w->failure)
+			wall_save_line(w, v, line);
+	}
 	if (w->failure)
 		vm->end = VM_STOPPED;
 }
@@ -264,12 +309,23 @@ static int runs_of(const struct wall *w)
 	return n;
 }
 
+static void end_block(struct wall *w)
+{
+	w->in_block = 0;
+	w->in_guest++;
+	wall_block_end(w);
+	w->seconds = now_s() - w->began;
+	show_progress(w);
+	if (wall_save_block(w))
+		w->failure = xasprintf("%s cannot be written", w->save_path);
+	w->done = all_done(w) || w->seconds > w->budget_s;
+}
+
 static void on_job(struct boot *b, struct vm *vm, struct job *j)
 {
 	struct wall *w = b->ctx;
 	const char *name = strchr(j->name, '/') + 1;
 	char *problem = NULL;
-	size_t needed;
 
 	if (!strcmp(j->status, "timeout")) {
 		problem = xasprintf("%s does not end within %d s", j->name, j->timeout_s);
@@ -294,15 +350,8 @@ static void on_job(struct boot *b, struct vm *vm, struct job *j)
 	}
 	if (w->in_block < BLOCKS_VARIANTS * runs_of(w))
 		return;
-	w->in_block = 0;
-	wall_block_end(w);
-	needed = estimate(w);
-	if (needed)
-		lab_stage("wall", "%zu of about %zu blocks", w->blocks, needed);
-	else
-		lab_stage("wall", "%zu blocks, nothing known yet", w->blocks);
-	w->seconds = now_s() - w->began;
-	if (all_done(w) || w->seconds > w->budget_s)
+	end_block(w);
+	if (w->done || w->failure)
 		vm->end = VM_STOPPED;
 }
 
@@ -364,31 +413,75 @@ static char *end_of(const struct vm *vm)
 
 static enum lab_exit judge_guest(struct wall *w, const struct boot *b, struct test_run *t)
 {
-	struct ktap *node = ktap_new(t->root, "wall clock");
 	const struct vm *vm = &b->vm;
-	enum lab_exit ret = LAB_OK;
+	bool ended = vm->end != VM_STOPPED && vm->end != VM_CLEAN;
 
 	t->crashed |= vm->end == VM_PANIC || vm->end == VM_LOST;
 	t->timed_out |= vm->end == VM_HANG;
-	if (vm->end != VM_STOPPED && vm->end != VM_CLEAN && !w->failure)
+	if (ended && !w->failure)
 		w->failure = end_of(vm);
-	if (w->failure)
-		ktap_set(node, KTAP_FAIL, "%s", w->failure);
-	else
-		ktap_set(node, KTAP_PASS, NULL);
-	if (vm->end != VM_STOPPED && vm->end != VM_CLEAN)
-		ret = test_keep_log(t, b, node);
-	w->accel = vm->accel ? xstrdup(vm->accel) : NULL;
+	/* a plan that was done without a block would be done for ever */
+	if (vm->end == VM_CLEAN && !w->in_guest && !w->failure)
+		w->failure = xstrdup("the guest ended without having measured anything");
+	if (!w->accel && vm->accel)
+		w->accel = xstrdup(vm->accel);
+	return ended ? test_keep_log(t, b, t->root) : LAB_OK;
+}
+
+/* A guest, or the whole run on another machine, which is not ours to boot. */
+static enum lab_exit run_guest(struct wall *w, const struct object_facts o[2], struct test_run *t,
+			       const char *label)
+{
+	size_t most = target_current() ? MOST : A_BOOT;
+	struct boot b = {}, *list = &b;
+	enum lab_exit ret = boot_init(&b, o[0].kernel);
+
+	b.vm.label = label;
+	b.vm.timeout_s = GUEST_S + w->budget_s - w->seconds;
+	b.on_job = on_job;
+	b.on_output = on_output;
+	b.ctx = w;
+	w->in_guest = 0;
+	w->boots += !target_current();
+	for (int side = 0; side < 2 && !ret; side++)
+		boot_add_module(&b, o[side].built, o[side].module);
+	for (size_t i = 0; i < most && !ret; i++)
+		add_block(&b, w, o, w->blocks + i);
+	if (!ret)
+		ret = boot_run(&list, 1, 1);
+	lab_stage_done(NULL);
+	if (!ret && !lab_options.dry_run)
+		ret = judge_guest(w, &b, t);
+	boot_free(&b);
+	return ret;
+}
+
+/* Guest after guest, until that is enough. */
+static enum lab_exit run_guests(struct wall *w, const struct object_facts o[2], struct test_run *t)
+{
+	_cleanup_free_ char *label = xasprintf("%s and %s on %s (wall clock)", o[0].module->name,
+					       o[1].module->name, o[0].kernel->name);
+	struct recorder *recorder = NULL;
+	enum lab_exit ret = LAB_OK;
+
+	if (w->meter && !lab_options.dry_run)
+		ret = energy_begin(w->meter, &recorder);
+	w->began = now_s() - w->seconds;
+	while (!ret && !w->done && !w->failure) {
+		ret = run_guest(w, o, t, label);
+		w->done |= lab_options.dry_run;
+	}
+	if (w->meter && !lab_options.dry_run && (recorder || !ret))
+		w->no_energy = energy_end(recorder, w->meter, &w->trace);
+	if (!ret && !lab_options.dry_run && w->meter && !w->no_energy)
+		energy_blocks(w);
 	return ret;
 }
 
 enum lab_exit wall_boot(struct wall *w, const struct object_facts o[2], struct test_run *t)
 {
-	_cleanup_free_ char *label = xasprintf("%s and %s on %s (wall clock)", o[0].module->name,
-					       o[1].module->name, o[0].kernel->name);
-	struct boot b = {}, *list = &b;
-	struct recorder *recorder = NULL;
-	enum lab_exit ret;
+	enum lab_exit ret = LAB_OK;
+	struct ktap *node;
 
 	if (o[0].kernel != o[1].kernel)
 		return lab_fail(LAB_USAGE, "name two modules, or leave --clock out",
@@ -398,30 +491,20 @@ enum lab_exit wall_boot(struct wall *w, const struct object_facts o[2], struct t
 			return lab_fail(LAB_SKIPPED, "a benchmark is a bench_*.c in its directory",
 					"%s has %s benchmark", o[side].built->driver->name,
 					o[side].built->benches.n ? "more than one" : "no");
-	ret = boot_init(&b, o[0].kernel);
-	b.vm.label = label;
-	b.vm.timeout_s = GUEST_S + w->budget_s;
-	b.on_job = on_job;
-	b.on_output = on_output;
-	b.ctx = w;
-	for (int side = 0; side < 2 && !ret; side++)
-		boot_add_module(&b, o[side].built, o[side].module);
-	for (size_t i = 0; i < MOST && !ret; i++)
-		add_block(&b, w, o, i);
-	if (!ret && w->meter && !lab_options.dry_run)
-		ret = energy_begin(w->meter, &recorder);
-	w->began = now_s();
+	if (w->count && !lab_options.dry_run)
+		ret = wall_save_begin(w, o);
+	w->done = w->blocks && all_done(w);
 	if (!ret)
-		ret = boot_run(&list, 1, 1);
-	lab_stage_done(NULL);
-	if (w->meter && !lab_options.dry_run && (recorder || !ret))
-		w->no_energy = energy_end(recorder, w->meter, &w->trace);
-	if (!ret && !lab_options.dry_run)
-		ret = judge_guest(w, &b, t);
-	if (!ret && w->meter && !w->no_energy)
-		energy_blocks(w);
-	boot_free(&b);
-	return ret;
+		ret = run_guests(w, o, t);
+	wall_save_end(w);
+	if (ret || lab_options.dry_run)
+		return ret;
+	node = ktap_new(t->root, "wall clock");
+	if (w->failure)
+		ktap_set(node, KTAP_FAIL, "%s", w->failure);
+	else
+		ktap_set(node, KTAP_PASS, NULL);
+	return LAB_OK;
 }
 
 void wall_free(struct wall *w)
@@ -445,6 +528,7 @@ void wall_free(struct wall *w)
 	free(w->idle);
 	free(w->idle_watts);
 	free(w->no_energy);
+	free(w->save_path);
 	meter_trace_free(&w->trace);
 	strv_free(&w->only);
 	*w = (struct wall){};

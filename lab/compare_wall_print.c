@@ -111,6 +111,7 @@ static void print_machine(FILE *out, const struct wall *w)
 
 void wall_print(FILE *out, const struct wall *w)
 {
+	_cleanup_free_ char *boots = w->boots > 1 ? xasprintf(" and %zu boots", w->boots) : NULL;
 	size_t width = 10, n = 0;
 
 	if (w->failure) {
@@ -126,9 +127,10 @@ void wall_print(FILE *out, const struct wall *w)
 		return;
 	}
 	fprintf(out,
-		"\nNanoseconds per call, wall clock (%s): %zu blocks in %.0f s, each with A, B and A again, freshly\n"
+		"\nNanoseconds per call, wall clock (%s): %zu blocks in %.0f s%s, each with A, B and A again, freshly\n"
 		"loaded, in a drawn order (seed %llu), about %d ms each; medians, and intervals of %g %%\n",
-		w->accel ?: "", w->blocks, w->seconds, w->seed, w->ms, 100 * w->confidence);
+		w->accel ?: "", w->blocks, w->seconds, boots ?: "", w->seed, w->ms,
+		100 * w->confidence);
 	if (w->accel && !strcmp(w->accel, "tcg"))
 		fputs("Emulated: this tells which is slower, and large differences; it does not tell by how much on a machine.\n",
 		      out);
@@ -206,9 +208,9 @@ json_t *wall_json(const struct wall *w)
 			json_array_append_new(ops, op_json(&w->ops[i]));
 	text = machine_text(&w->moves);
 	warning = machine_warning(&w->moves);
-	return json_pack("{s:s?, s:i, s:f, s:f, s:I, s:i, s:f, s:i, s:o, s:o, s:s, s:s*}", "accel",
-			 w->accel, "rate", w->rate, "confidence", w->confidence, "margin",
+	return json_pack("{s:s?, s:i, s:f, s:f, s:I, s:i, s:f, s:i, s:i, s:o, s:o, s:s, s:s*}",
+			 "accel", w->accel, "rate", w->rate, "confidence", w->confidence, "margin",
 			 w->margin, "seed", (json_int_t)w->seed, "ms", w->ms, "seconds", w->seconds,
-			 "blocks", (int)w->blocks, "operations", ops, "energy", energy_json(w),
-			 "machine", text, "warning", warning);
+			 "blocks", (int)w->blocks, "boots", (int)w->boots, "operations", ops,
+			 "energy", energy_json(w), "machine", text, "warning", warning);
 }

@@ -1574,6 +1574,29 @@ static void a_comparison_by_the_wall_clock_ends_with_figures_or_with_the_reason(
 	leaves_nothing(r);
 }
 
+static void a_long_run_goes_on_where_it_was_killed(void **state)
+{
+	static const char command[] =
+		"compare vgpio_basic vgpio_basic --clock wall --op NOP --no-test --json --count 1e12";
+	struct run *r = start(NULL, "%s", command);
+	json_t *o;
+
+	(void)state;
+	wait_for(r, " calls, 1 blocks, about ");
+	kill(r->pid, SIGKILL);
+	finish(r);
+	leaves_nothing(r);
+	/* what it took until then is more than this budget: a block, and it ends */
+	r = start(NULL, "%s --resume --budget 1s", command);
+	finish(r);
+	CHECK(r, r->status == 0);
+	ERR_HAS(r, "goes on after 1 blocks");
+	o = json_loads(r->out, 0, NULL);
+	CHECK(r, json_integer_value(json_object_get(json_object_get(o, "wall"), "blocks")) == 2);
+	json_decref(o);
+	leaves_nothing(r);
+}
+
 static double instructions_of(const json_t *record, const char *operation, const char *side)
 {
 	const json_t *ops = json_object_get(record, "operations");
@@ -1645,6 +1668,8 @@ static void mistakes_are_told_with_what_would_be_right(void **state)
 		{ "compare hello minors --margin 2", "", "are the wall clock's" },
 		{ "thesis --margin 2", "", "without --on nothing is measured" },
 		{ "bench hello --rate 5", "", "are the wall clock's" },
+		{ "bench hello --clock wall --count 0", "", "--count cannot be" },
+		{ "bench hello --clock wall --resume", "", "name the --count" },
 		{ "compare hello minors --tasks 0", "", "--tasks takes a number from 1 to 64" },
 		{ "test ", bare, "has no Kbuild" },
 		{ "test ", ini, line },
@@ -2106,6 +2131,7 @@ int main(int argc, char **argv)
 		TEST(the_memory_of_a_crash_is_kept_whole_and_gdb_reads_it),
 		TEST(gdb_stops_in_the_drivers_function_with_its_source),
 		TEST(a_comparison_by_the_wall_clock_ends_with_figures_or_with_the_reason),
+		TEST(a_long_run_goes_on_where_it_was_killed),
 		TEST(a_module_that_comes_with_the_kernel_is_compared_with),
 		TEST(a_test_less_is_lines_less),
 		TEST(a_warning_fails_the_test_that_caused_it),

@@ -320,6 +320,88 @@ static void a_meter_that_was_not_there_has_measured_nothing(void **state)
 	wall_free(&w);
 }
 
+/* --- a long run, kept --- */
+
+/* Two modules, as far as it is asked. */
+static void begin(struct wall *w, bool resume, const char *dir)
+{
+	static struct kernel kernel;
+	static struct module module = { .name = "foo" };
+	static struct built built;
+	const struct object_facts one = { .kernel = &kernel, .built = &built, .module = &module };
+	const struct object_facts o[2] = { one, one };
+
+	snprintf(kernel.id, sizeof(kernel.id), "kernel");
+	built.dir = (char *)dir;
+	*w = wall_new();
+	w->count = 1e6;
+	w->resume = resume;
+	assert_int_equal(wall_save_begin(w, o), 0);
+}
+
+static void keep(struct wall *w, enum blocks_variant v, const char *line)
+{
+	assert_null(parse(w, v, line));
+	wall_save_line(w, v, line);
+}
+
+static void a_run_goes_on_after_its_last_whole_block(void **state)
+{
+	char *cache = temp_dir(NULL);
+	struct wall w;
+
+	(void)state;
+	setenv("CDEVLAB_CACHE", cache, 1);
+	begin(&w, false, "of one");
+	w.seed = 3;
+	for (int v = 0; v < BLOCKS_VARIANTS; v++)
+		keep(&w, v, LINE("SET", 1000, 50000));
+	wall_block_end(&w);
+	w.seconds = 7;
+	w.boots = 2;
+	assert_int_equal(wall_save_block(&w), 0);
+	/* interrupted in the middle of a block, and of a line */
+	keep(&w, BLOCKS_B, LINE("SET", 1000, 90000));
+	fputs("A {\"op\":\"SE", w.save);
+	wall_save_end(&w);
+	wall_free(&w);
+
+	begin(&w, true, "of one");
+	assert_int_equal(w.blocks, 1);
+	assert_int_equal(w.boots, 2);
+	assert_float_equal(w.seconds, 7, 0);
+	assert_int_equal(w.ops[0].blocks.n, 1);
+	assert_float_equal(w.ops[0].blocks.v[0][BLOCKS_B], 50, 0);
+	assert_float_equal(w.ops[0].calls[BLOCKS_A], 1000, 0);
+	assert_float_equal(w.ops[0].now[BLOCKS_B], 0, 0);
+	/* and what comes now is its second block */
+	for (int v = 0; v < BLOCKS_VARIANTS; v++)
+		keep(&w, v, LINE("SET", 1000, 60000));
+	wall_block_end(&w);
+	assert_int_equal(wall_save_block(&w), 0);
+	wall_save_end(&w);
+	wall_free(&w);
+	begin(&w, true, "of one");
+	assert_int_equal(w.blocks, 2);
+	assert_float_equal(w.ops[0].blocks.v[1][BLOCKS_B], 60, 0);
+	wall_save_end(&w);
+	wall_free(&w);
+
+	/* another module's blocks are not taken, nor these by a run that begins */
+	begin(&w, true, "of another");
+	assert_int_equal(w.blocks, 0);
+	wall_save_end(&w);
+	wall_free(&w);
+	begin(&w, false, "of one");
+	wall_save_end(&w);
+	wall_free(&w);
+	begin(&w, true, "of one");
+	assert_int_equal(w.blocks, 0);
+	wall_save_end(&w);
+	wall_free(&w);
+	temp_dir_done(cache);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +416,7 @@ int main(void)
 		cmocka_unit_test(energy_is_gross_and_net_of_idle),
 		cmocka_unit_test(no_more_than_idle_has_no_net),
 		cmocka_unit_test(a_meter_that_was_not_there_has_measured_nothing),
+		cmocka_unit_test(a_run_goes_on_after_its_last_whole_block),
 	};
 
 	return cmocka_run_group_tests_name("wall", tests, NULL, NULL);
