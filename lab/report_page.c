@@ -57,6 +57,8 @@ static const char style[] =
 	"svg.defs{position:absolute}\nsvg.key{display:inline-block;overflow:hidden}\n"
 	"svg text{fill:var(--fg)}svg .tick{fill:var(--dim);font-size:11px}svg .name,svg .label{font-weight:600}\n"
 	".grid{stroke:var(--line)}.mark{stroke:var(--fg);stroke-dasharray:4 3}\n"
+	".curve{fill:none;stroke:var(--c);stroke-width:1.5;vector-effect:non-scaling-stroke}\n"
+	".span{fill:var(--fg);fill-opacity:.09}.span.idle{fill-opacity:.2}\n"
 	".whisker{stroke:var(--fg);stroke-width:1.5}.halo{stroke:var(--bg);stroke-width:4}\n"
 	".bar{stroke:var(--c);stroke-width:1}\n"
 	".c.part0{fill:var(--c)}.c.part1{fill:var(--c);fill-opacity:.3}"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The report's time and energy: of each two modules the newest comparison, each figure with its n and interval. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,6 +109,85 @@ static void html_energy(struct buf *b, const json_t *wall)
 	}
 }
 
+/* --- what the meter said, over time --- */
+
+static double *numbers(const json_t *list, size_t *n)
+{
+	double *v = xcalloc(json_array_size(list) + 1, sizeof(*v));
+	json_t *x;
+	size_t i;
+
+	json_array_foreach(list, i, x) {
+		v[i] = json_is_number(x) ? json_number_value(x) : NAN;
+	}
+	*n = json_array_size(list);
+	return v;
+}
+
+static struct svg_span *spans_of(const json_t *trace, size_t *n)
+{
+	static const char *const kinds[] = { "runs", "idle" };
+	struct svg_span *v = NULL;
+	json_t *span;
+	size_t i;
+
+	*n = 0;
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		json_array_foreach(json_object_get(trace, kinds[k]), i, span) {
+			v = xrealloc(v, *n + 1, sizeof(*v));
+			v[(*n)++] = (struct svg_span){
+				json_number_value(json_array_get(span, 0)),
+				json_number_value(json_array_get(span, 1)),
+				k ? "idle" : "run",
+			};
+		}
+	}
+	return v;
+}
+
+static void html_trace(struct buf *b, const json_t *energy, size_t nth)
+{
+	static const struct {
+		const char *key, *title;
+	} kinds[] = {
+		{ "amps", "current, A" },
+		{ "volts", "voltage, V" },
+		{ "watts", "power, W" },
+		{ "joules", "energy since the first reading, J" },
+	};
+	const json_t *trace = json_object_get(energy, "trace");
+	struct svg_curve c = {};
+	size_t n_x, n_y;
+	double *x = numbers(json_object_get(trace, "t"), &n_x);
+	struct svg_span *spans = spans_of(trace, &c.n_spans);
+
+	c.x = x;
+	c.n = n_x;
+	c.spans = spans;
+	if (n_x > 1) {
+		buf_printf(b, "<p class=\"small\">What the meter said: %.0f readings",
+			   store_number(energy, "received"));
+		/* of one that is asked none are expected */
+		if (store_number(energy, "expected") > 0)
+			buf_printf(b, " of %.0f", store_number(energy, "expected"));
+		buf_printf(b, ", drawn as %zu means; grey: blocks, darker: their idle times.</p>\n",
+			   n_x);
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		_cleanup_free_ char *id = xasprintf("trace%zu%s", nth, kinds[k].key);
+		double *y = numbers(json_object_get(trace, kinds[k].key), &n_y);
+
+		c.title = kinds[k].title;
+		c.description = "over the time of the run, with its blocks and idle times marked";
+		c.y = y;
+		if (n_y == n_x)
+			svg_curve(b, &c, id);
+		free(y);
+	}
+	free(spans);
+	free(x);
+}
+
 static void html_machine(struct buf *b, const struct report_time *t)
 {
 	const char *accel = store_text(t->wall, "accel"), *warning = store_text(t->wall, "warning");
@@ -134,7 +214,7 @@ static void html_machine(struct buf *b, const struct report_time *t)
 	buf_puts(b, "</p>\n");
 }
 
-static void html_one(struct buf *b, const struct report_time *t)
+static void html_one(struct buf *b, const struct report_time *t, size_t nth)
 {
 	const json_t *ops = json_object_get(t->wall, "operations");
 	const char *no_energy = store_text(json_object_get(t->wall, "energy"), "unmeasured");
@@ -167,8 +247,10 @@ static void html_one(struct buf *b, const struct report_time *t)
 	}
 	html_energy(b, t->wall);
 	buf_puts(b, "</tbody></table></div>\n");
-	if (!no_energy)
+	if (!no_energy) {
+		html_trace(b, json_object_get(t->wall, "energy"), nth);
 		return;
+	}
 	buf_puts(b, "<p class=\"small\">Energy: unmeasured: ");
 	html_text(b, no_energy);
 	buf_puts(b, "</p>\n");
@@ -219,7 +301,7 @@ void report_html_time(const struct report *r, struct buf *b)
 		"median of its blocks with its interval; B/A and A/A are medians of the blocks' own ratios. \"Not resolved\" is a "
 		"result: the interval holds 1 and is wider than the margin.</p>\n");
 	for (size_t i = 0; i < r->n_times; i++)
-		html_one(b, &r->times[i]);
+		html_one(b, &r->times[i], i);
 	html_samples(r, b);
 }
 

@@ -173,6 +173,103 @@ void svg_bars(struct buf *b, const struct svg_chart *c, const char *id)
 	buf_puts(b, "</svg>\n");
 }
 
+/* --- curves --- */
+
+#define CURVE_HEIGHT 110
+#define CURVE_TOP    20 /* for the title */
+#define CURVE_WIDE   1000.0
+
+/* Round values about all of the curve. */
+static void curve_range(const struct svg_curve *c, double *low, double *high)
+{
+	double step;
+
+	*low = INFINITY;
+	*high = -INFINITY;
+	for (size_t i = 0; i < c->n; i++) {
+		if (!isfinite(c->y[i]))
+			continue;
+		*low = fmin(*low, c->y[i]);
+		*high = fmax(*high, c->y[i]);
+	}
+	if (!(*high > *low)) {
+		*low = isfinite(*low) ? *low - 1 : 0;
+		*high = *low + 2;
+	}
+	svg_axis(*high - *low, &step);
+	*low = floor(*low / step + 1e-9) * step;
+	*high = ceil(*high / step - 1e-9) * step;
+}
+
+/* What svg positions in per cent cannot do: points of a line. They are in a picture of their own, stretched. */
+static void draw_curve(struct buf *b, const struct svg_curve *c, double low, double high)
+{
+	double wide = c->x[c->n - 1] - c->x[0];
+	bool open = false;
+
+	buf_printf(
+		b,
+		"<svg x=\"0\" y=\"%d\" width=\"100%%\" height=\"%d\" viewBox=\"0 0 %.0f %d\" preserveAspectRatio=\"none\">",
+		CURVE_TOP, CURVE_HEIGHT, CURVE_WIDE, CURVE_HEIGHT);
+	for (size_t i = 0; i < c->n_spans; i++) {
+		double from = fmax((c->spans[i].from - c->x[0]) / wide, 0);
+		double to = fmin((c->spans[i].to - c->x[0]) / wide, 1);
+
+		if (to > from)
+			buf_printf(
+				b,
+				"<rect class=\"span %s\" x=\"%.1f\" width=\"%.1f\" y=\"0\" height=\"%d\"/>",
+				c->spans[i].kind, from * CURVE_WIDE, (to - from) * CURVE_WIDE,
+				CURVE_HEIGHT);
+	}
+	for (size_t i = 0; i < c->n; i++) {
+		if (isfinite(c->y[i]))
+			buf_printf(b, "%s%.1f,%.1f",
+				   open ? " " : "<polyline class=\"curve\" points=\"",
+				   (c->x[i] - c->x[0]) / wide * CURVE_WIDE,
+				   (high - c->y[i]) / (high - low) * CURVE_HEIGHT);
+		else if (open)
+			buf_puts(b, "\"/>");
+		open = isfinite(c->y[i]);
+	}
+	buf_printf(b, "%s</svg>", open ? "\"/>" : "");
+}
+
+void svg_curve(struct buf *b, const struct svg_curve *c, const char *id)
+{
+	char least[32], most[32], until[32];
+	double low, high;
+
+	if (c->n < 2 || !(c->x[c->n - 1] > c->x[0]))
+		return;
+	curve_range(c, &low, &high);
+	snprintf(least, sizeof(least), "%.5g", low);
+	snprintf(most, sizeof(most), "%.5g", high);
+	svg_number(until, sizeof(until), c->x[c->n - 1] - c->x[0]);
+	buf_printf(b,
+		   "<svg role=\"img\" width=\"100%%\" height=\"%d\" aria-labelledby=\"%s-t %s-d\">"
+		   "<title id=\"%s-t\">",
+		   CURVE_TOP + CURVE_HEIGHT + AXIS_HEIGHT - 16, id, id, id);
+	html_text(b, c->title);
+	buf_printf(b, "</title><desc id=\"%s-d\">", id);
+	html_text(b, c->description);
+	buf_puts(b, "</desc><text class=\"label\" x=\"0\" y=\"14\">");
+	html_text(b, c->title);
+	buf_puts(b, "</text>");
+	for (int end = 0; end < 2; end++)
+		buf_printf(b, "<line class=\"grid\" x1=\"0\" x2=\"100%%\" y1=\"%d\" y2=\"%d\"/>",
+			   CURVE_TOP + end * CURVE_HEIGHT, CURVE_TOP + end * CURVE_HEIGHT);
+	draw_curve(b, c, low, high);
+	buf_printf(
+		b,
+		"<text class=\"tick\" x=\"100%%\" y=\"%d\" text-anchor=\"end\">%s</text>"
+		"<text class=\"tick\" x=\"100%%\" y=\"%d\" text-anchor=\"end\">%s</text>"
+		"<text class=\"tick\" x=\"0\" y=\"%d\">0 s</text>"
+		"<text class=\"tick\" x=\"100%%\" y=\"%d\" text-anchor=\"end\">%s s</text></svg>\n",
+		CURVE_TOP + 12, most, CURVE_TOP + CURVE_HEIGHT - 4, least,
+		CURVE_TOP + CURVE_HEIGHT + 15, CURVE_TOP + CURVE_HEIGHT + 15, until);
+}
+
 void svg_patterns(struct buf *b)
 {
 	buf_puts(

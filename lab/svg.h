@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Bars as SVG in a page. Positions are per cent of the width and sizes of text are not, so that a plot is as readable
+ * Bars, and curves over time, as SVG in a page. Positions are per cent of the width and sizes of text are not, so that a plot is as readable
  * on a telephone as on a desk. What a bar says stands beside it as text; colour only repeats it.
  */
 #ifndef CDEVLAB_SVG_H
@@ -48,6 +48,23 @@ double svg_x(double value, double axis);
 void svg_number(char *to, size_t size, double v);
 /* @id: unique in the page, letters and digits */
 void svg_bars(struct buf *b, const struct svg_chart *c, const char *id);
+/* struct svg_span - a part of a plot's width, in its x */
+struct svg_span {
+	double from, to;
+	const char *kind; /* of its looks: "run", "idle" */
+};
+
+/* struct svg_curve - a quantity over time */
+struct svg_curve {
+	const char *title; /* above it, with the unit */
+	const char *description;
+	const double *x, *y; /* x rises; a y that is no number is a hole */
+	size_t n;
+	const struct svg_span *spans;
+	size_t n_spans;
+};
+/* svg_curve() - draws it, from its lowest to its highest value; @id as above */
+void svg_curve(struct buf *b, const struct svg_curve *c, const char *id);
 /* The patterns that bars refer to, once in a page. */
 void svg_patterns(struct buf *b);
 

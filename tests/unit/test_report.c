@@ -566,6 +566,40 @@ static json_t *timed(const char *ended, const char *verdict)
 			 "release", "7.3", "compiler", "gcc-14", "pairs", pair);
 }
 
+/* Four quantities, of which the meter told one all the time and one with a hole. */
+static void a_meter_is_drawn_with_the_run_marked(void **state)
+{
+	struct store s = {};
+	struct report r;
+	struct buf page = {};
+	json_t *o = timed("2026-11-21T10:00:00Z", "more");
+	json_t *wall = json_object_get(json_array_get(json_object_get(o, "pairs"), 0), "wall");
+
+	(void)state;
+	json_object_set_new(
+		wall, "energy",
+		json_pack(
+			"{s:i, s:i, s:[], s:{s:[i, i, i, i], s:[f, f, n, f], s:[f, f, f, f], s:[[f, f]], s:[[f, f]]}}",
+			"received", 4000, "expected", 4004, "operations", "trace", "t", 0, 1, 2, 4,
+			"volts", 5.0, 5.1, 5.2, "watts", 2.0, 4.0, 4.0, 2.0, "runs", 1.0, 3.0,
+			"idle", 0.0, 1.0));
+	store_add(&s, "one/thesis.json", o);
+	report_init(&r, &s);
+	report_html_time(&r, &page);
+	assert_non_null(strstr(page.s, "4000 readings of 4004"));
+	assert_non_null(strstr(page.s, "power, W"));
+	assert_null(strstr(page.s, "current, A"));
+	/* from 2 to 4 W over 4 s; the block is the middle half of the width */
+	assert_non_null(strstr(page.s, "points=\"0.0,110.0 250.0,0.0 500.0,0.0 1000.0,110.0\""));
+	assert_non_null(strstr(page.s, "class=\"span run\" x=\"250.0\" width=\"500.0\""));
+	assert_non_null(strstr(page.s, "class=\"span idle\" x=\"0.0\" width=\"250.0\""));
+	/* the hole of the volts is none of a line */
+	assert_non_null(strstr(page.s, "points=\"0.0,110.0 250.0,55.0\"/><polyline"));
+	buf_free(&page);
+	report_free(&r);
+	store_free(&s);
+}
+
 static void times_have_their_n_and_their_interval(void **state)
 {
 	struct store s = {};
@@ -615,6 +649,7 @@ int main(void)
 		cmocka_unit_test(the_newest_record_counts_and_is_linked),
 		cmocka_unit_test(a_twin_stands_beside_its_driver),
 		cmocka_unit_test(times_have_their_n_and_their_interval),
+		cmocka_unit_test(a_meter_is_drawn_with_the_run_marked),
 		cmocka_unit_test(csv_has_a_line_for_each_figure),
 		cmocka_unit_test(what_cannot_be_written_leaves_nothing),
 	};

@@ -246,6 +246,31 @@ static struct wall wall_metered(size_t blocks, double (*watts)(double t))
 	return w;
 }
 
+static double last_of(const json_t *list)
+{
+	return json_number_value(json_array_get(list, json_array_size(list) - 1));
+}
+
+/* What is drawn: fewer points, the same time, the same joules, and each block with its idle time. */
+static void trace_is_thinned_and_whole(const json_t *o, const struct meter_trace *t)
+{
+	const json_t *runs = json_object_get(o, "runs"), *idle = json_object_get(o, "idle");
+	size_t n = json_array_size(json_object_get(o, "t"));
+	struct meter_energy e;
+
+	assert_in_range(n, 100, 601);
+	assert_int_equal(json_array_size(json_object_get(o, "watts")), n);
+	assert_null(json_object_get(o, "volts"));
+	assert_true(meter_energy(t, t->v[0].t, t->v[t->n - 1].t, &e));
+	assert_float_equal(last_of(json_object_get(o, "joules")), e.joules, e.joules * 1e-3);
+	assert_int_equal(json_array_size(runs), 12);
+	assert_int_equal(json_array_size(idle), 12);
+	/* the second block: idle from 4 to 5 s, measured from there to 8 s */
+	assert_float_equal(json_number_value(json_array_get(json_array_get(idle, 1), 0)), 4, 1e-6);
+	assert_float_equal(json_number_value(json_array_get(json_array_get(runs, 1), 0)), 5, 1e-6);
+	assert_float_equal(last_of(json_array_get(runs, 1)), 8, 1e-6);
+}
+
 static void energy_is_gross_and_net_of_idle(void **state)
 {
 	struct wall w = wall_metered(12, watts_at);
@@ -274,6 +299,8 @@ static void energy_is_gross_and_net_of_idle(void **state)
 	assert_float_equal(
 		json_real_value(json_object_get(json_object_get(o, "energy"), "idle_watts")), 2,
 		0.01);
+	trace_is_thinned_and_whole(json_object_get(json_object_get(o, "energy"), "trace"),
+				   &w.trace);
 	json_decref(o);
 	wall_free(&w);
 }
