@@ -1059,7 +1059,7 @@ static void __attribute__((noreturn)) init_main(void)
 		if (instruction_is(&plan[i], "beat"))
 			beat_ms = atoi(plan[i].word[1]) * 1000;
 	cpus_one();
-	port_say("READY %lld", now_ms());
+	port_say("READY %lld %ld", now_ms(), sysconf(_SC_NPROCESSORS_ONLN));
 	for (i = 0; i < plan_len; i++) {
 		if (!instruction_is(&plan[i], "job"))
 			continue;

@@ -12,7 +12,7 @@
  *
  * Upwards, on the virtio-serial port RESULTS_PORT, lines of at most PROTOCOL_LINE bytes:
  *
- *   READY uptime_ms               the agent runs and the port works
+ *   READY uptime_ms cpus          the agent runs and the port works; processors that are online
  *   JOB NAME                      a job begins
  *   | text                        one line of its standard output, byte for byte
  *   ! text                        one line of its standard error

@@ -209,20 +209,6 @@ static char *without_numbers(const char *s)
 	return b.s;
 }
 
-static const char *module_function(const struct klog_finding *f)
-{
-	for (size_t i = 0; i < f->n_frames; i++)
-		if (f->frames[i].module && !f->frames[i].guessed)
-			return f->frames[i].function;
-	return NULL;
-}
-
-/* An emulated processor that a busy host does not let run is no crash; one that is held up in a module is. */
-static bool is_slowness(const struct klog_finding *f)
-{
-	return (f->kind == KLOG_LOCKUP || f->kind == KLOG_RCU) && !module_function(f);
-}
-
 static const struct klog_finding *first_cause(const struct klog *log)
 {
 	const struct klog_finding *end = NULL;
@@ -230,7 +216,7 @@ static const struct klog_finding *first_cause(const struct klog *log)
 	for (size_t i = 0; i < log->n; i++) {
 		const struct klog_finding *f = &log->findings[i];
 
-		if (is_slowness(f))
+		if (klog_is_slowness(f))
 			continue;
 		if (f->kind != KLOG_PANIC && f->kind != KLOG_TAINT)
 			return f;
@@ -248,7 +234,7 @@ char *fuzz_signature(const struct klog *log, const char *otherwise)
 	if (!f)
 		return otherwise ? without_numbers(otherwise) : NULL;
 	text = without_numbers(f->headline);
-	where = module_function(f);
+	where = klog_module_function(f);
 	return where ? xasprintf("%s: %s in %s", klog_kind_name(f->kind), text, where) :
 		       xasprintf("%s: %s", klog_kind_name(f->kind), text);
 }

@@ -834,6 +834,19 @@ void klog_scan(const char *log, unsigned long expected_taint, struct klog *out)
 	strv_free(&lines);
 }
 
+const char *klog_module_function(const struct klog_finding *f)
+{
+	for (size_t i = 0; i < f->n_frames; i++)
+		if (f->frames[i].module && !f->frames[i].guessed)
+			return f->frames[i].function;
+	return NULL;
+}
+
+bool klog_is_slowness(const struct klog_finding *f)
+{
+	return (f->kind == KLOG_LOCKUP || f->kind == KLOG_RCU) && !klog_module_function(f);
+}
+
 /**
  * klog_free() - frees what klog_scan() filled
  * @k:	a scanned log; empty afterwards

@@ -65,6 +65,13 @@ struct klog {
  */
 void klog_scan(const char *log, unsigned long expected_taint, struct klog *out);
 void klog_free(struct klog *k);
+/* The first function on the stack that is a module's, or NULL. */
+const char *klog_module_function(const struct klog_finding *f);
+/*
+ * A processor that stood still with no module on its stack: a busy host did not let it run. One that is held up by a
+ * module is none of that.
+ */
+bool klog_is_slowness(const struct klog_finding *f);
 /* Taint letters for people: "proprietary module, kernel warning (P, W)". A new string. */
 char *klog_taint_text(unsigned long mask);
 #define KLOG_TAINT_MODULE ((1UL << 12) | (1UL << 13)) /* out of tree, unsigned */

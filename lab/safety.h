@@ -101,7 +101,7 @@ struct klog_finding;
 /**
  * safety_is_drivers() - whether what the kernel said is of the driver
  * A data race is where one of its two sides lies in @module, and a warning where @module is on its stack: kernels have
- * some of their own, which come by chance. Anything else counts wherever it lies: memory that a driver has spoiled is
+ * some of their own, which come by chance. A processor that a busy host did not let run is nobody's. Anything else counts wherever it lies: memory that a driver has spoiled is
  * noticed by others.
  */
 bool safety_is_drivers(const struct klog_finding *f, const char *module);

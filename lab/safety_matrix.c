@@ -60,6 +60,8 @@ bool safety_is_drivers(const struct klog_finding *f, const char *module)
 
 	if (f->kind == KLOG_KCSAN)
 		return strstr(f->headline, tag);
+	if (klog_is_slowness(f))
+		return false;
 	if (f->kind != KLOG_WARNING)
 		return true;
 	for (size_t i = 0; i < f->n_frames; i++)

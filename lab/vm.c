@@ -231,8 +231,10 @@ static void results_line(void *ctx, char *line)
 	struct vm_state *st = ctx;
 	struct vm *vm = st->vm;
 
-	if (str_starts(line, "READY") && !vm->ready_s)
+	if (str_starts(line, "READY") && !vm->ready_s) {
 		vm->ready_s = now_s() - st->start;
+		sscanf(line, "READY %*d %d", &vm->cpus_up);
+	}
 	if ((!strcmp(line, "END") || str_starts(line, "END ")) && !st->end_at)
 		st->end_at = now_s();
 	if (vm->on_line)
@@ -826,4 +828,5 @@ void vm_free(struct vm *vm)
 	vm->why = vm->accel = vm->command = NULL;
 	vm->dumped = false;
 	vm->ready_s = vm->seconds = 0;
+	vm->cpus_up = 0;
 }

@@ -74,9 +74,12 @@ struct vm {
 	char *accel;		/* "kvm" or "tcg" */
 	char *command;		/* the line that boots it, to show (initrd and ports by name) */
 	double ready_s;		/* from start to READY; 0: never */
+	int cpus_up;		/* processors that the guest has; 0: it did not say */
 	double seconds;		/* from start to end */
 	struct vm_state *state; /* of the running guest; private */
 };
+/* Processors that it is given. */
+int vm_cpus(const struct vm *vm);
 
 /**
  * vm_run() - runs guests, @at_once of them side by side (0: vm_at_once())

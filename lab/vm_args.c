@@ -54,6 +54,11 @@ int vm_memory_mb(const struct vm *vm)
 	return vm->memory_mb ?: vm->kernel->memory_mb ?: 256;
 }
 
+int vm_cpus(const struct vm *vm)
+{
+	return vm->exact ? 1 : vm->cpus ?: 2;
+}
+
 static void add_words(struct buf *b, const char *words)
 {
 	if (!words || !*words)
@@ -108,10 +113,7 @@ void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 	_cleanup_free_ char *append = kernel_command_line(vm), *chardev = NULL, *control = NULL;
 	_cleanup_free_ char *shared = NULL;
 
-	vm_machine_args(argv, vm->kernel->arch, vm->accel, vm->exact,
-			vm->exact ? 1 :
-			vm->cpus  ?:
-				    2,
+	vm_machine_args(argv, vm->kernel->arch, vm->accel, vm->exact, vm_cpus(vm),
 			vm_memory_mb(vm));
 	strv_add(argv, "-kernel");
 	strv_add(argv, vm->kernel->image);

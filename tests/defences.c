@@ -35,12 +35,13 @@
 #include "lab.h"
 #include "util.h"
 
-#define MARK	"CDEVLAB_TEST_ID"
-#define LIMIT_S 240   /* of one run, on a machine that has other work as well */
-#define QUICK_S 5     /* from a signal to the end */
-#define LEFT_S	5     /* until the last of its processes is gone */
-#define HOST_KB 65536 /* what the host program may take */
-#define NOBODY	65534
+#define MARK	  "CDEVLAB_TEST_ID"
+#define LIMIT_S	  240 /* of one run, on a machine that has other work as well */
+#define QUICK_S	  5   /* from a signal to the end */
+#define STOPPED_S 40
+#define LEFT_S	  5	/* until the last of its processes is gone */
+#define HOST_KB	  65536 /* what the host program may take */
+#define NOBODY	  65534
 
 #define OUT_CLOSED (-1)
 
@@ -996,6 +997,31 @@ static void when_qemu_is_killed_it_says_so(void **state)
 	CHECK(r, each_marked(r->mark, kill_qemu, NULL) == 1);
 	finish(r);
 	IS_ERROR(r, LAB_CANNOT, "QEMU", "killed by signal 9", "run it again");
+}
+
+static int stop_qemu(pid_t pid, void *ctx)
+{
+	_cleanup_free_ char *name = name_of(pid);
+
+	return str_starts(name, "qemu-system") && !kill(pid, *(int *)ctx);
+}
+
+/* For longer than the kernel in the guest has patience: it blames whatever runs there. */
+static void a_guest_that_was_not_let_run_gets_another(void **state)
+{
+	struct run *r = start(NULL, "test %s/faults --only sleeps/test_sleeps/lock", rooms);
+	int stop = SIGSTOP, go = SIGCONT;
+
+	(void)state;
+	wait_for(r, "\ntest ");
+	CHECK(r, each_marked(r->mark, stop_qemu, &stop) == 1);
+	usleep(STOPPED_S * 1000000);
+	CHECK(r, each_marked(r->mark, stop_qemu, &go) == 1);
+	finish(r);
+	ERR_HAS(r, "was not let run by this machine (");
+	ERR_HAS(r, "booting it once more");
+	is_verdict(r, LAB_OK);
+	leaves_nothing(r);
 }
 
 static void on_a_full_disk_it_names_the_directory_and_works_when_there_is_room(void **state)
@@ -2143,6 +2169,7 @@ int main(int argc, char **argv)
 		TEST(a_program_that_floods_its_output_does_not_take_the_hosts_memory),
 		TEST(without_qemu_it_names_the_package),
 		TEST(when_qemu_is_killed_it_says_so),
+		TEST(a_guest_that_was_not_let_run_gets_another),
 		TEST(on_a_full_disk_it_names_the_directory_and_works_when_there_is_room),
 		TEST(without_a_network_it_says_so_soon_and_works_with_what_is_fetched),
 		TEST(a_kernel_without_rust_is_refused_and_those_with_it_are_named),
