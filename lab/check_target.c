@@ -13,7 +13,8 @@
 #include "check.h"
 #include "proc.h"
 
-#define TIMEOUT_S 600
+#define TIMEOUT_S 900
+#define MEMORY_MB 512 /* with this program and all that it is linked with */
 
 /* Each step's output goes to NAME.out, NAME.err, its status to NAME.status. */
 static const char script[] =
@@ -30,6 +31,13 @@ static const char script[] =
 	"step wall $SELF compare vgpio_basic vgpio_wq --on $on --clock wall --op NOP --margin 50 --budget 60s --no-test --json\n"
 	"step thesis $SELF thesis --on $on --budget 3s -o thesis\n"
 	"step after-thesis state\n"
+	/* the meter of another machine, here of the same one, whose sensor says 2.5 W whatever is done */
+	"meter=ssh:root@127.0.0.1:$PORT/hwmon\n"
+	"step meter $SELF meter record --meter $meter --for 8s -o there.csv\n"
+	"step energy $SELF meter energy there.csv 1 6\n"
+	"step no-meter $SELF meter record --meter ssh:root@127.0.0.1:$PORT/fnb58 -o none.csv\n"
+	"step metered $SELF compare vgpio_basic vgpio_wq --on $on --clock wall --op NOP --budget 30s --meter $meter --no-test --json\n"
+	"step after-meter state\n"
 	"step exact $SELF bench vgpio --on $on --clock exact\n"
 	"step closed $SELF test hello --on ssh:root@127.0.0.1:1\n"
 	"step user $SELF test hello --on ssh:nobody@127.0.0.1:$PORT\n"
@@ -76,13 +84,15 @@ static enum lab_exit make_key(const char *path)
 	return ret;
 }
 
-static enum lab_exit add_server(struct boot *b, const char *key)
+static enum lab_exit add_server(struct boot *b, const char *key, const char *self)
 {
-	static const char *const applets[] = { "sh",	"dd",	 "mktemp", "rm",   "rmdir",   "id",
-					       "uname", "chmod", "echo",   "true", "ls",      "cat",
-					       "cut",	"sort",	 "ps",	   "grep", "ifconfig" };
+	static const char *const applets[] = { "sh",   "dd",	   "mktemp", "rm",   "rmdir",
+					       "id",   "uname",	   "chmod",  "echo", "true",
+					       "ls",   "cat",	   "cut",    "sort", "ps",
+					       "grep", "ifconfig", "mount",  "kill" };
 	static const char passwd[] = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
 	static const char start[] = "ifconfig lo 127.0.0.1 up\nifconfig eth0 10.0.2.15 up\n"
+				    "mount -o bind /played /sys/class/hwmon\n"
 				    "exec /bin/dropbear -F -E -R -s -p 22\n";
 	_cleanup_free_ char *public = xasprintf("%s.pub", key);
 	enum lab_exit ret = boot_add_stock(b, "virtio_net");
@@ -97,6 +107,9 @@ static enum lab_exit add_server(struct boot *b, const char *key)
 		boot_add_file(b, path, "/bin/busybox");
 	}
 	check_add_program(b, "/bin/dropbear", "/usr/sbin/dropbear");
+	check_add_program(b, "/bin/cdevlab", self);
+	boot_add_data(b, "/played/hwmon0/name", "ina226\n", strlen("ina226\n"));
+	boot_add_data(b, "/played/hwmon0/power1_input", "2500000\n", strlen("2500000\n"));
 	boot_add_data(b, "/etc/passwd", passwd, strlen(passwd));
 	boot_add_data(b, "/etc/shells", "/bin/sh\n", strlen("/bin/sh\n"));
 	boot_add_data(b, "/etc/dropbear/none", "", 0);
@@ -130,12 +143,17 @@ static const struct step steps[] = {
 	{ "test", "0", "ok 1 hello", NULL },
 	{ "wall", "0", "\"interval\"", NULL },
 	{ "thesis", "0", "not resolved", NULL },
+	{ "meter", "0", NULL, "recorded to there.csv" },
+	{ "energy", "0", "12.500000 J in 5.000 s, 2.500000 W", NULL },
+	{ "no-meter", "3", NULL, "there is no meter fnb58 here" },
+	{ "metered", "0", "in some block it takes no more than idle", NULL },
 	{ "exact", "2", NULL, "the exact clock needs QEMU" },
 	{ "closed", "3", NULL, "127.0.0.1 cannot be reached" },
 	{ "user", "3", NULL, "cannot be reached" },
 	{ "cut", "125", NULL, "did not say that all was undone" },
 };
-static const char *const states[] = { "after-test", "after-thesis", "after-cut", "after-kill" };
+static const char *const states[] = { "after-test", "after-thesis", "after-meter", "after-cut",
+				      "after-kill" };
 
 static void judge_step(struct ktap *suite, const struct step *s, const char *dir)
 {
@@ -167,6 +185,17 @@ static void judge_state(struct ktap *suite, const char *name, const char *dir)
 		ktap_set(t, KTAP_FAIL, "something is left");
 	if (t->result != KTAP_PASS)
 		ktap_note(t, "before:\n%s\nafter:\n%s", before, after);
+}
+
+/* It is stopped when the script has ended, and does not end by itself. */
+static void judge_guest(struct ktap *suite, const struct boot *b)
+{
+	_cleanup_free_ char *line = str_last_line(b->vm.log.s ?: "");
+	struct ktap *t = ktap_new(suite, "guest");
+
+	ktap_set(t, KTAP_FAIL, "it ended (%s) before the script", vm_end_name(b->vm.end));
+	ktap_note(t, "%s\n%s\n%s", b->vm.why ?: "", line,
+		  b->n && b->jobs[0].err.s ? b->jobs[0].err.s : "");
 }
 
 /* One with Rust, for the twins; else the default one. */
@@ -203,7 +232,7 @@ enum lab_exit check_target(struct ktap *suite)
 	if (!ret)
 		ret = boot_init(&b, &k);
 	if (!ret)
-		ret = add_server(&b, key);
+		ret = add_server(&b, key, self);
 	if (!ret) {
 		strv_addf(&env, "DIR=%s", dir);
 		strv_addf(&env, "PORT=%d", port);
@@ -215,6 +244,7 @@ enum lab_exit check_target(struct ktap *suite)
 		p.env = env.v;
 		b.vm.label = "a machine with an SSH server";
 		b.vm.ssh_port = port;
+		b.vm.memory_mb = MEMORY_MB;
 		b.vm.timeout_s = TIMEOUT_S;
 		b.vm.beside = &p;
 		ret = proc_start(&p);
@@ -223,6 +253,8 @@ enum lab_exit check_target(struct ktap *suite)
 		ret = boot_run(&list, 1, 1);
 	if (p.pid > 0)
 		proc_end(&p);
+	if (!ret && b.vm.end != VM_STOPPED)
+		judge_guest(suite, &b);
 	for (size_t i = 0; i < ARRAY_SIZE(steps) && !ret; i++)
 		judge_step(suite, &steps[i], dir);
 	for (size_t i = 0; i < ARRAY_SIZE(states) && !ret; i++)

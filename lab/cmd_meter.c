@@ -20,11 +20,12 @@ static const char usage_text[] =
 	"energy   joules and mean power of a recording, or of a part of it, in its own seconds\n"
 	"\n"
 	"METER is fnb58 (FNIRSI FNB58, FNB48, C1: in the supply's cable), rapl (the processor's own\n"
-	"counters), hwmon (sensors of a board), one of these with its name as list shows it, or auto.\n"
+	"counters), hwmon (sensors of a board), one of these with its name as list shows it, or auto;\n"
+	"or ssh:[USER@]HOST[:PORT]/METER, that of another machine, where cdevlab is installed.\n"
 	"\n"
 	"  --meter METER  without it auto: the first that can be read\n"
 	"  --for TIME     60s, 10m; without it until Ctrl-C\n"
-	"  -o FILE        the CSV\n"
+	"  -o FILE        the CSV; - is standard output\n"
 	"  --json         list as JSON\n"
 	"  --help         this text\n";
 
@@ -64,10 +65,18 @@ static enum lab_exit record(const char *name, const char *path, int seconds)
 
 	if (!path)
 		return lab_fail(LAB_USAGE, "for example: -o idle.csv", "record needs -o FILE");
-	meter_list("", &meters, &n);
-	ret = meter_find(name, meters, n, &m);
+	if (str_starts(name, "ssh:")) {
+		meters = NULL;
+		n = 0;
+		ret = meter_ssh_add(name, &meters, &n);
+	} else {
+		meter_list("", &meters, &n);
+		ret = LAB_OK;
+	}
 	if (!ret)
-		ret = meter_record(m, path, seconds, true);
+		ret = meter_find(name, meters, n, &m);
+	if (!ret)
+		ret = meter_record(m, path, seconds, strcmp(path, "-"));
 	if (!ret)
 		lab_progress("meter", "%s recorded to %s", m->name, path);
 	meters_free(meters, n);

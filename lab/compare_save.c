@@ -27,7 +27,7 @@ static char *key_of(const struct wall *w, const struct object_facts o[2])
 	char hex[HASH_HEX];
 
 	hash_puts(h, numbers);
-	hash_puts(h, t ? t->host ?: "local" : "qemu");
+	hash_puts(h, t ? t->host.name ?: "local" : "qemu");
 	for (int side = 0; side < 2; side++) {
 		hash_puts(h, o[side].kernel->id);
 		hash_puts(h, o[side].module->name);

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proc.h"
 #include "stats.h"
@@ -123,7 +124,9 @@ enum lab_exit meter_record(const struct meter *m, const char *path, double secon
 	struct meter_session s = { .meter = m };
 	double start = now_s(), told = 0;
 	enum lab_exit ret = m->kind->open(&s);
-	FILE *f = ret ? NULL : fopen(path, "we");
+	FILE *f = ret		    ? NULL :
+		  strcmp(path, "-") ? fopen(path, "we") :
+				      fdopen(dup(STDOUT_FILENO), "w");
 	int n = 0;
 
 	if (!f) {
@@ -147,8 +150,9 @@ enum lab_exit meter_record(const struct meter *m, const char *path, double secon
 		}
 	}
 	lab_stage_done(NULL);
-	put_end(f, &s);
+	/* one that is elsewhere has its last words then */
 	m->kind->close(&s);
+	put_end(f, &s);
 	/* a write that failed earlier fails in the end as well */
 	if (fflush(f) || ferror(f))
 		ret = lab_fail(LAB_CANNOT, "make room, or name another file with -o",
@@ -233,6 +237,15 @@ static bool read_line(char *line, const int map[FIELDS], struct meter_reading *r
 	if (isnan(r->watts))
 		r->watts = r->volts * r->amps;
 	return isfinite(r->t) && (isfinite(r->watts) || isfinite(r->joules));
+}
+
+bool meter_reading_parse(char *line, struct meter_reading *r)
+{
+	int map[FIELDS];
+
+	for (int i = 0; i < FIELDS; i++)
+		map[i] = i < COLUMNS ? i : -1;
+	return read_line(line, map, r);
 }
 
 static void read_remark(const char *line, struct meter_trace *t)

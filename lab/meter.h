@@ -8,6 +8,7 @@
  *	meter.c		recording, the file, energy between two times
  *	meter_fnb58.c	FNIRSI FNB58, FNB48 and C1, over hidraw
  *	meter_sysfs.c	powercap (RAPL) and hwmon
+ *	meter_ssh.c	one of these on another machine
  *
  * No meter is no measurement: never 0 joules.
  */
@@ -43,7 +44,7 @@ struct meter;
 /* struct meter_kind - one way to measure */
 struct meter_kind {
 	const char *name;
-	/* Adds those that there are. @root: "" or a directory that plays the root directory. */
+	/* Adds those that there are; NULL: they must be named. @root: "" or a directory that plays the root directory. */
 	void (*list)(const char *root, struct meter **meters, size_t *n);
 	/* Return: LAB_OK, or LAB_CANNOT after a message with the remedy. */
 	enum lab_exit (*open)(struct meter_session *s);
@@ -51,7 +52,7 @@ struct meter_kind {
 	int (*read)(struct meter_session *s, double wait, struct meter_reading *out, size_t most);
 	void (*close)(struct meter_session *s);
 };
-extern const struct meter_kind meter_fnb58, meter_rapl, meter_hwmon;
+extern const struct meter_kind meter_fnb58, meter_rapl, meter_hwmon, meter_ssh;
 
 /* struct meter - one that is there */
 struct meter {
@@ -72,15 +73,22 @@ void meters_free(struct meter *meters, size_t n);
 enum lab_exit meter_find(const char *name, const struct meter *meters, size_t n,
 			 const struct meter **found);
 
+/* That of another machine, "ssh:[USER@]HOST[:PORT]/METER". Return: LAB_USAGE after a message when it is none. */
+enum lab_exit meter_ssh_add(const char *spec, struct meter **meters, size_t *n);
+
 /* Adds a reading to those that there are; silence of more than three times @period, seconds, is a gap. */
 void meter_note(struct meter_session *s, const struct meter_reading *r, double period);
 
 /**
- * meter_record() - writes what a meter says to a file, until @seconds (0: none) are over or a signal comes
+ * meter_record() - writes what a meter says to a file, or to standard output, until @seconds (0: none) are over or a signal comes
+ * @path: "-": standard output
  * Each line is there as soon as it was read. With @shown, a line a second on standard error.
  * Return: LAB_OK also after a signal; LAB_CANNOT after a message when the meter fails: the file has what came until then.
  */
 enum lab_exit meter_record(const struct meter *m, const char *path, double seconds, bool shown);
+
+/* A line of a file that meter_record() writes. Return: whether it is a reading. */
+bool meter_reading_parse(char *line, struct meter_reading *r);
 
 /* struct meter_trace - a recording, read */
 struct meter_trace {

@@ -12,7 +12,6 @@
 #include "../guest/hosted.h"
 #include "proc.h"
 
-#define CONNECT_S  10
 #define FACTS_S	   30
 #define TIDY_S	   20 /* for the other side, after it has heard that it is over */
 #define BLOCK	   4096
@@ -20,54 +19,31 @@
 
 /* --- commands there --- */
 
-/* CDEVLAB_SSH: another ssh, or one with options, as GIT_SSH_COMMAND. */
-static void add_ssh(const struct target *t, struct strv *argv)
-{
-	strv_split(argv, getenv("CDEVLAB_SSH") ?: "ssh", " ");
-	strv_split(argv, "-T -o BatchMode=yes -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
-		   " ");
-	strv_addf(argv, "-oConnectTimeout=%d", CONNECT_S);
-	if (t->port) {
-		strv_add(argv, "-p");
-		strv_add(argv, t->port);
-	}
-	strv_add(argv, t->host);
-}
-
 static void add_script(const struct target *t, const char *script, struct strv *argv)
 {
 	if (t->local) {
 		strv_add(argv, "sh");
 		strv_add(argv, "-c");
 	} else {
-		add_ssh(t, argv);
+		ssh_words(&t->host, argv);
 	}
 	strv_add(argv, script);
 }
 
 static const char *shown(const struct target *t)
 {
-	return t->local ? "this machine" : t->host;
+	return t->local ? "this machine" : t->host.name;
 }
 
 /* --- finding it --- */
 
 static enum lab_exit parse(const char *spec, struct target *t)
 {
-	const char *host, *colon;
-
-	if (!strcmp(spec, "local")) {
+	if (!strcmp(spec, "local"))
 		t->local = true;
-		return LAB_OK;
-	}
-	host = str_starts(spec, "ssh:") ? spec + strlen("ssh:") : "";
-	colon = strrchr(host, ':');
-	/* what begins with a dash would be an option of ssh's */
-	if (!*host || *host == '-' || colon == host)
+	else if (!ssh_parse(spec, strlen(spec), &t->host))
 		return lab_fail(LAB_USAGE, "it is qemu, local, or ssh:[USER@]HOST[:PORT]",
 				"--on cannot be \"%s\"", spec);
-	t->host = xstrndup(host, colon ? (size_t)(colon - host) : strlen(host));
-	t->port = colon ? xstrdup(colon + 1) : NULL;
 	return LAB_OK;
 }
 

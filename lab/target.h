@@ -8,12 +8,12 @@
 #define CDEVLAB_TARGET_H
 
 #include "boot.h"
+#include "ssh.h"
 
 /* struct target - a machine */
 struct target {
 	bool local;
-	char *host;    /* of ssh: [USER@]HOST */
-	char *port;    /* or NULL */
+	struct ssh_host host;
 	char *release; /* uname -r */
 	const struct arch *arch;
 };
