@@ -15,6 +15,8 @@ enum lab_exit check_fuzz(struct ktap *suite);
 enum lab_exit check_meter(struct ktap *suite);
 /* A machine that ssh reaches: a guest. Tests and times there, what cannot be, and what is left when the line is cut. */
 enum lab_exit check_target(struct ktap *suite);
+/* check_meter.c: compiles what plays a meter (tests/meter/fnb58.c), @path in a temporary directory @dir. */
+enum lab_exit check_compile_player(char **path, char **dir);
 /* check_guest.c: a program of this machine and all that it is linked with, in a guest. */
 void check_add_program(struct boot *b, const char *guest_path, const char *path);
 /* Some of our modules for a moment, on a debug kernel that is here. */

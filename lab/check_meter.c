@@ -42,7 +42,7 @@ static const struct played all[] = {
 	{ "usb-unplugged", "gadget", "unplug 2", LAB_CANNOT, 0, false, false, "it was unplugged" },
 };
 
-static enum lab_exit compile_player(char **path, char **dir)
+enum lab_exit check_compile_player(char **path, char **dir)
 {
 	_cleanup_free_ char *source = xasprintf("%s/tests/meter/fnb58.c", lab_data_dir());
 	enum lab_exit ret;
@@ -189,7 +189,7 @@ enum lab_exit check_meter(struct ktap *suite)
 	struct boot b = {}, *list = &b;
 	struct kernel k = {};
 	char *dir = NULL;
-	enum lab_exit ret = compile_player(&player, &dir);
+	enum lab_exit ret = check_compile_player(&player, &dir);
 
 	if (!ret)
 		ret = kernel_get(NULL, false, &k);

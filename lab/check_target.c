@@ -31,16 +31,27 @@ static const char script[] =
 	"step wall $SELF compare vgpio_basic vgpio_wq --on $on --clock wall --op NOP --margin 50 --budget 60s --no-test --json\n"
 	"step thesis $SELF thesis --on $on --budget 3s -o thesis\n"
 	"step after-thesis state\n"
-	/* the meter of another machine, here of the same one, whose sensor says 2.5 W whatever is done */
+	/*
+	 * the meters of another machine, here of the same one: its sensor says 2.5 W whatever is done, and the server runs
+	 * beside an FNB58
+	 */
 	"meter=ssh:root@127.0.0.1:$PORT/hwmon\n"
 	"step meter $SELF meter record --meter $meter --for 8s -o there.csv\n"
 	"step energy $SELF meter energy there.csv 1 6\n"
-	"step no-meter $SELF meter record --meter ssh:root@127.0.0.1:$PORT/fnb58 -o none.csv\n"
-	"step metered $SELF compare vgpio_basic vgpio_wq --on $on --clock wall --op NOP --budget 30s --meter $meter --no-test --json\n"
+	"step no-meter $SELF meter record --meter ssh:root@127.0.0.1:$PORT/rapl -o none.csv\n"
+	"step metered $SELF bench greeter --on $on --clock wall --op read --budget 30s --meter ssh:root@127.0.0.1:$PORT/fnb58 --json\n"
 	"step after-meter state\n"
 	"step exact $SELF bench vgpio --on $on --clock exact\n"
 	"step closed $SELF test hello --on ssh:root@127.0.0.1:1\n"
 	"step user $SELF test hello --on ssh:nobody@127.0.0.1:$PORT\n"
+	"step headers $SELF test hello --on $on -k debian:bookworm\n"
+	"step arch $SELF test hello --on $on -k debian:trixie/arm64\n"
+	/* one that somebody else has loaded stays loaded */
+	"there 'cat >/hello.ko; insmod /hello.ko' <$HELLO\n"
+	"step loaded $SELF test hello --on $on --only hello\n"
+	"step stays there grep ^hello /proc/modules\n"
+	"there 'rmmod hello; rm /hello.ko'\n"
+	"step after-loaded state\n"
 	/* in the middle, with a module loaded; and until all of it is undone, or half a minute */
 	"middle() { $SELF thesis --on $on --margin 0.01 --budget 120s -o $1-thesis >$1.out 2>$1.err & lab=$!\n"
 	"until there 'grep -q ^vgpio /proc/modules'; do sleep 0.2; done; }\n"
@@ -84,21 +95,32 @@ static enum lab_exit make_key(const char *path)
 	return ret;
 }
 
-static enum lab_exit add_server(struct boot *b, const char *key, const char *self)
+static void add_keys(struct boot *b, const struct buf *text)
+{
+	boot_add_data(b, "/root/.ssh/authorized_keys", text->s, text->n);
+	boot_add_data(b, "/home/.ssh/authorized_keys", text->s, text->n);
+}
+
+static enum lab_exit add_server(struct boot *b, const char *key, const char *self,
+				const char *player)
 {
 	static const char *const applets[] = { "sh",   "dd",	   "mktemp", "rm",   "rmdir",
 					       "id",   "uname",	   "chmod",  "echo", "true",
 					       "ls",   "cat",	   "cut",    "sort", "ps",
 					       "grep", "ifconfig", "mount",  "kill" };
-	static const char passwd[] = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+	static const char passwd[] =
+		"root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/home:/bin/sh\n";
 	static const char start[] = "ifconfig lo 127.0.0.1 up\nifconfig eth0 10.0.2.15 up\n"
 				    "mount -o bind /played /sys/class/hwmon\n"
-				    "exec /bin/dropbear -F -E -R -s -p 22\n";
+				    "exec /bin/fnb58 uhid -- /bin/dropbear -F -E -R -s -p 22\n";
 	_cleanup_free_ char *public = xasprintf("%s.pub", key);
-	enum lab_exit ret = boot_add_stock(b, "virtio_net");
+	static const char *const modules[] = { "virtio_net", "uhid", "hid_generic" };
+	enum lab_exit ret = LAB_OK;
 	struct buf text = {};
 	struct job *j;
 
+	for (size_t i = 0; i < ARRAY_SIZE(modules) && !ret; i++)
+		ret = boot_add_stock(b, modules[i]);
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < ARRAY_SIZE(applets); i++) {
@@ -108,13 +130,14 @@ static enum lab_exit add_server(struct boot *b, const char *key, const char *sel
 	}
 	check_add_program(b, "/bin/dropbear", "/usr/sbin/dropbear");
 	check_add_program(b, "/bin/cdevlab", self);
+	boot_add_file(b, "/bin/fnb58", player);
 	boot_add_data(b, "/played/hwmon0/name", "ina226\n", strlen("ina226\n"));
 	boot_add_data(b, "/played/hwmon0/power1_input", "2500000\n", strlen("2500000\n"));
 	boot_add_data(b, "/etc/passwd", passwd, strlen(passwd));
 	boot_add_data(b, "/etc/shells", "/bin/sh\n", strlen("/bin/sh\n"));
 	boot_add_data(b, "/etc/dropbear/none", "", 0);
 	if (!file_read(public, &text))
-		boot_add_data(b, "/root/.ssh/authorized_keys", text.s, text.n);
+		add_keys(b, &text);
 	buf_free(&text);
 	j = boot_add_job(b, "target", "server", TIMEOUT_S);
 	strv_add(&j->argv, "sh");
@@ -145,15 +168,20 @@ static const struct step steps[] = {
 	{ "thesis", "0", "not resolved", NULL },
 	{ "meter", "0", NULL, "recorded to there.csv" },
 	{ "energy", "0", "12.500000 J in 5.000 s, 2.500000 W", NULL },
-	{ "no-meter", "3", NULL, "there is no meter fnb58 here" },
-	{ "metered", "0", "in some block it takes no more than idle", NULL },
+	{ "no-meter", "3", NULL, "there is no meter rapl here" },
+	{ "metered", "0", "\"idle_watts\"", NULL },
 	{ "exact", "2", NULL, "the exact clock needs QEMU" },
 	{ "closed", "3", NULL, "127.0.0.1 cannot be reached" },
-	{ "user", "3", NULL, "cannot be reached" },
+	{ "user", "3", NULL, "needs root rights" },
+	{ "headers", "3", NULL, "and debian:bookworm/amd64 is 6.1" },
+	{ "arch", "3", NULL, "(arm64)" },
+	{ "loaded", "3", NULL,
+	  "root@127.0.0.1: the module hello is loaded on this machine already" },
+	{ "stays", "0", "hello", NULL },
 	{ "cut", "125", NULL, "did not say that all was undone" },
 };
-static const char *const states[] = { "after-test", "after-thesis", "after-meter", "after-cut",
-				      "after-kill" };
+static const char *const states[] = { "after-test",   "after-thesis", "after-meter",
+				      "after-loaded", "after-cut",    "after-kill" };
 
 static void judge_step(struct ktap *suite, const struct step *s, const char *dir)
 {
@@ -216,6 +244,10 @@ enum lab_exit check_target(struct ktap *suite)
 {
 	char *argv[] = { "sh", "-c", (char *)script, NULL }, *dir = temp_dir(NULL);
 	_cleanup_free_ char *key = xasprintf("%s/key", dir ?: ""), *self = proc_self();
+	_cleanup_free_ char *player = NULL;
+	struct driver hello = {};
+	struct built built = {};
+	char *player_dir = NULL;
 	struct boot b = {}, *list = &b;
 	struct proc p = { .argv = argv };
 	struct kernel k = {};
@@ -228,15 +260,22 @@ enum lab_exit check_target(struct ktap *suite)
 	else if (dir)
 		ret = make_key(key);
 	if (!ret)
+		ret = check_compile_player(&player, &player_dir);
+	if (!ret)
 		ret = get_kernel(&k);
+	if (!ret)
+		ret = driver_open("hello", &hello);
+	if (!ret)
+		ret = build_driver(&hello, &k, &built);
 	if (!ret)
 		ret = boot_init(&b, &k);
 	if (!ret)
-		ret = add_server(&b, key, self);
+		ret = add_server(&b, key, self, player);
 	if (!ret) {
 		strv_addf(&env, "DIR=%s", dir);
 		strv_addf(&env, "PORT=%d", port);
 		strv_addf(&env, "SELF=%s", self);
+		strv_addf(&env, "HELLO=%s", built.modules[0].ko);
 		strv_addf(&env,
 			  "CDEVLAB_SSH=ssh -F none -i %s -o UserKnownHostsFile=/dev/null -o "
 			  "StrictHostKeyChecking=no -o LogLevel=ERROR -o IdentitiesOnly=yes",
@@ -261,9 +300,12 @@ enum lab_exit check_target(struct ktap *suite)
 		judge_state(suite, states[i], dir);
 	if (b.tools.agent)
 		boot_free(&b);
+	built_free(&built);
+	driver_free(&hello);
 	kernel_free(&k);
 	strv_free(&env);
 	proc_free(&p);
+	temp_dir_done(player_dir);
 	temp_dir_done(dir);
 	return ret;
 }

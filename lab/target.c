@@ -13,7 +13,8 @@
 #include "proc.h"
 
 #define FACTS_S	   30
-#define TIDY_S	   20 /* for the other side, after it has heard that it is over */
+#define AGENT	   "cdevlab: agent: " /* before its words */
+#define TIDY_S	   20		      /* for the other side, after it has heard that it is over */
 #define BLOCK	   4096
 #define BLOCK_TEXT "4096"
 
@@ -161,6 +162,11 @@ enum lab_exit target_use(const char *spec, struct strv *kernels)
 const struct target *target_current(void)
 {
 	return in_use ? &current : NULL;
+}
+
+const char *target_shown(void)
+{
+	return shown(&current);
 }
 
 /* --- running --- */
@@ -324,12 +330,14 @@ static void finish(struct session *s)
 static enum vm_end end_of(struct session *s, bool hung)
 {
 	_cleanup_free_ char *words = str_last_line(s->p.err.s ?: "");
+	const char *said;
 
 	if (hung)
 		return VM_HANG;
 	if (s->b->end_seen && s->gone)
 		return VM_CLEAN;
-	s->vm->why = *words ? xstrdup(words) : xstrdup("the connection ended");
+	said = str_starts(words, AGENT) ? words + strlen(AGENT) : words;
+	s->vm->why = xstrdup(*said ? said : "the connection ended");
 	/* one that never came up has no test to blame */
 	return s->vm->ready_s ? VM_LOST : VM_QEMU_FAILED;
 }

@@ -28,6 +28,8 @@ struct target {
 enum lab_exit target_use(const char *spec, struct strv *kernels);
 /* The machine in use, or NULL: guests. */
 const struct target *target_current(void);
+/* The machine in use, for people. */
+const char *target_shown(void);
 /* What boot_run() does for guests; one after the other. */
 enum lab_exit target_run(const struct target *t, struct boot **boots, size_t n);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "test.h"
+#include "target.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -645,6 +646,8 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 	enum lab_exit ret = LAB_OK;
 	size_t judged = 0;
 
+	if (b->vm.end == VM_QEMU_FAILED && target_current())
+		return lab_fail(LAB_CANNOT, NULL, "%s: %s", target_shown(), b->vm.why);
 	if (b->vm.end == VM_QEMU_FAILED)
 		return lab_fail(LAB_CANNOT, "run it again; -v shows its command line",
 				"QEMU ended on its own (%s): %s", b->vm.label,
