@@ -16,6 +16,8 @@
 #define TIMEOUT_S 900
 #define MEMORY_MB 512 /* with this program and all that it is linked with */
 
+#define ROOM "/tests/faulty/wall" /* whose module is there already */
+
 /* Each step's output goes to NAME.out, NAME.err, its status to NAME.status. */
 static const char script[] =
 	"cd $DIR || exit 1\n"
@@ -47,10 +49,10 @@ static const char script[] =
 	"step headers $SELF test hello --on $on -k debian:bookworm\n"
 	"step arch $SELF test hello --on $on -k debian:trixie/arm64\n"
 	/* one that somebody else has loaded stays loaded */
-	"there 'cat >/hello.ko; insmod /hello.ko' <$HELLO\n"
-	"step loaded $SELF test hello --on $on --only hello\n"
-	"step stays there grep ^hello /proc/modules\n"
-	"there 'rmmod hello; rm /hello.ko'\n"
+	"there 'cat >/module.ko; insmod /module.ko' <$KO\n"
+	"step loaded $SELF test $ROOM --on $on\n"
+	"step stays there grep ^$MODULE /proc/modules\n"
+	"there \"rmmod $MODULE; rm /module.ko\"\n"
 	"step after-loaded state\n"
 	/* in the middle, with a module loaded; and until all of it is undone, or half a minute */
 	"middle() { $SELF thesis --on $on --margin 0.01 --budget 120s -o $1-thesis >$1.out 2>$1.err & lab=$!\n"
@@ -175,9 +177,8 @@ static const struct step steps[] = {
 	{ "user", "3", NULL, "needs root rights" },
 	{ "headers", "3", NULL, "and debian:bookworm/amd64 is 6.1" },
 	{ "arch", "3", NULL, "(arm64)" },
-	{ "loaded", "3", NULL,
-	  "root@127.0.0.1: the module hello is loaded on this machine already" },
-	{ "stays", "0", "hello", NULL },
+	{ "loaded", "3", NULL, "is loaded on this machine already; unload it first: rmmod " },
+	{ "stays", "0", NULL, NULL },
 	{ "cut", "125", NULL, "did not say that all was undone" },
 };
 static const char *const states[] = { "after-test",   "after-thesis", "after-meter",
@@ -244,8 +245,8 @@ enum lab_exit check_target(struct ktap *suite)
 {
 	char *argv[] = { "sh", "-c", (char *)script, NULL }, *dir = temp_dir(NULL);
 	_cleanup_free_ char *key = xasprintf("%s/key", dir ?: ""), *self = proc_self();
-	_cleanup_free_ char *player = NULL;
-	struct driver hello = {};
+	_cleanup_free_ char *player = NULL, *room = xasprintf("%s" ROOM, lab_data_dir());
+	struct driver driver = {};
 	struct built built = {};
 	char *player_dir = NULL;
 	struct boot b = {}, *list = &b;
@@ -264,9 +265,9 @@ enum lab_exit check_target(struct ktap *suite)
 	if (!ret)
 		ret = get_kernel(&k);
 	if (!ret)
-		ret = driver_open("hello", &hello);
+		ret = driver_open(room, &driver);
 	if (!ret)
-		ret = build_driver(&hello, &k, &built);
+		ret = build_driver(&driver, &k, &built);
 	if (!ret)
 		ret = boot_init(&b, &k);
 	if (!ret)
@@ -275,7 +276,9 @@ enum lab_exit check_target(struct ktap *suite)
 		strv_addf(&env, "DIR=%s", dir);
 		strv_addf(&env, "PORT=%d", port);
 		strv_addf(&env, "SELF=%s", self);
-		strv_addf(&env, "HELLO=%s", built.modules[0].ko);
+		strv_addf(&env, "ROOM=%s", room);
+		strv_addf(&env, "MODULE=%s", built.modules[0].name);
+		strv_addf(&env, "KO=%s", built.modules[0].ko);
 		strv_addf(&env,
 			  "CDEVLAB_SSH=ssh -F none -i %s -o UserKnownHostsFile=/dev/null -o "
 			  "StrictHostKeyChecking=no -o LogLevel=ERROR -o IdentitiesOnly=yes",
@@ -301,7 +304,7 @@ enum lab_exit check_target(struct ktap *suite)
 	if (b.tools.agent)
 		boot_free(&b);
 	built_free(&built);
-	driver_free(&hello);
+	driver_free(&driver);
 	kernel_free(&k);
 	strv_free(&env);
 	proc_free(&p);

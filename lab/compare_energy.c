@@ -2,7 +2,6 @@
 /* Joules per call, of a comparison by the wall clock beside which a meter was read. */
 #include <math.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -232,6 +231,145 @@ void energy_blocks(struct wall *w)
 		w->no_energy = xasprintf("the readings of %s cover no block", w->trace.meter);
 }
 
+/* --- over time --- */
+
+enum quantity {
+	TIME,
+	VOLTS,
+	AMPS,
+	WATTS,
+	JOULES
+};
+static const char *const quantity_keys[] = { "t", "volts", "amps", "watts", "joules" };
+
+static double quantity(const struct meter_reading *r, enum quantity which)
+{
+	switch (which) {
+	case TIME:
+		return r->t;
+	case VOLTS:
+		return r->volts;
+	case AMPS:
+		return r->amps;
+	case WATTS:
+		return r->watts;
+	default:
+		return r->joules;
+	}
+}
+
+static double mean_of(const struct meter_reading *v, size_t n, enum quantity which)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += quantity(&v[i], which);
+	return sum / n;
+}
+
+/* Joules from one reading to the next. */
+static double joules_between(const struct meter_reading *v)
+{
+	return isfinite(v[1].joules) ? v[1].joules - v[0].joules :
+				       (v[0].watts + v[1].watts) / 2 * (v[1].t - v[0].t);
+}
+
+/*
+ * As many readings as a plot can show, each the mean of some that follow each other, its joules those from the first of
+ * all to the last of these. Return: an array to be freed.
+ */
+static struct meter_reading *thin(const struct meter_trace *t, size_t *n)
+{
+	size_t each = t->n / POINTS_MOST + 1;
+	struct meter_reading *p = xcalloc(t->n / each + 1, sizeof(*p));
+	double joules = 0;
+
+	*n = 0;
+	for (size_t from = 0; from < t->n; from += each) {
+		const struct meter_reading *v = &t->v[from];
+		size_t k = t->n - from < each ? t->n - from : each;
+		double before = joules, began = from ? v[-1].t : v[0].t;
+		struct meter_reading *to = &p[(*n)++];
+
+		for (size_t i = 0; i < k; i++)
+			if (from + i)
+				joules += joules_between(&t->v[from + i - 1]);
+		*to = (struct meter_reading){
+			.t = mean_of(v, k, TIME),
+			.volts = mean_of(v, k, VOLTS),
+			.amps = mean_of(v, k, AMPS),
+			.watts = mean_of(v, k, WATTS),
+			.joules = joules,
+		};
+		/* of a counter */
+		if (!isfinite(to->watts) && v[k - 1].t > began)
+			to->watts = (joules - before) / (v[k - 1].t - began);
+	}
+	return p;
+}
+
+static json_t *series_json(const struct meter_reading *p, size_t n, enum quantity which)
+{
+	json_t *list = json_array();
+	bool any = false;
+
+	for (size_t i = 0; i < n; i++) {
+		double y = quantity(&p[i], which);
+
+		any |= isfinite(y);
+		json_array_append_new(list, isfinite(y) ? json_real(y) : json_null());
+	}
+	if (any)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+static json_t *span_json(const struct wall *w, double from, double to)
+{
+	return isfinite(to) ? json_pack("[f, f]", from - w->trace.start, to - w->trace.start) :
+			      NULL;
+}
+
+/* From when to when each block was measured, and its idle time. */
+static void spans_json(const struct wall *w, json_t *runs, json_t *idle)
+{
+	for (size_t b = 0; b < w->blocks; b++) {
+		double from = INFINITY, to = NAN;
+
+		for (size_t i = 0; i < w->n; i++)
+			for (size_t k = 0; k < w->ops[i].blocks.n; k++)
+				for (int v = 0; v < BLOCKS_VARIANTS && w->ops[i].idle[k] == b;
+				     v++) {
+					const struct wall_time *t = &w->ops[i].times[k][v];
+
+					from = fmin(from, t->end - t->seconds);
+					to = fmax(to, t->end);
+				}
+		json_array_append_new(runs, span_json(w, from, to));
+		json_array_append_new(idle, span_json(w, w->idle[b].end - w->idle[b].seconds,
+						      w->idle[b].seconds ? w->idle[b].end : NAN));
+	}
+}
+
+static json_t *trace_json(const struct wall *w)
+{
+	json_t *runs = json_array(), *idle = json_array();
+	size_t n;
+	struct meter_reading *p = thin(&w->trace, &n);
+	json_t *o = json_pack("{s:o, s:o}", "runs", runs, "idle", idle);
+
+	for (size_t i = 0; i < ARRAY_SIZE(quantity_keys); i++) {
+		json_t *series = series_json(p, n, i);
+
+		if (series)
+			json_object_set_new(o, quantity_keys[i], series);
+	}
+	spans_json(w, runs, idle);
+	free(p);
+	return o;
+}
+
 /* --- for people, and as data --- */
 
 static double idle_median(const struct wall *w)
@@ -291,120 +429,6 @@ void energy_print(FILE *out, const struct wall *w)
 			fprintf(out, "  %-*s net   unmeasured: %s\n", (int)width, "",
 				op->no_net ?: "");
 	}
-}
-
-/* struct point - what some readings that follow each other say, on the mean; joules: since the first of all, at their end */
-struct point {
-	double t, volts, amps, watts, joules;
-};
-
-static double mean_of(const struct meter_reading *v, size_t n, size_t member)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += *(const double *)((const char *)&v[i] + member);
-	return sum / n;
-}
-
-/* Joules from one reading to the next. */
-static double joules_between(const struct meter_reading *v)
-{
-	return isfinite(v[1].joules) ? v[1].joules - v[0].joules :
-				       (v[0].watts + v[1].watts) / 2 * (v[1].t - v[0].t);
-}
-
-/* As many points as a plot can show. Return: an array to be freed. */
-static struct point *thin(const struct meter_trace *t, size_t *n)
-{
-	size_t each = t->n / POINTS_MOST + 1;
-	struct point *p = xcalloc(t->n / each + 1, sizeof(*p));
-	double joules = 0;
-
-	*n = 0;
-	for (size_t from = 0; from < t->n; from += each) {
-		const struct meter_reading *v = &t->v[from];
-		size_t k = t->n - from < each ? t->n - from : each;
-		double before = joules, began = from ? v[-1].t : v[0].t;
-		struct point *to = &p[(*n)++];
-
-		for (size_t i = 0; i < k; i++)
-			if (from + i)
-				joules += joules_between(&t->v[from + i - 1]);
-		*to = (struct point){
-			mean_of(v, k, offsetof(struct meter_reading, t)),
-			mean_of(v, k, offsetof(struct meter_reading, volts)),
-			mean_of(v, k, offsetof(struct meter_reading, amps)),
-			mean_of(v, k, offsetof(struct meter_reading, watts)),
-			joules,
-		};
-		/* of a counter */
-		if (!isfinite(to->watts) && v[k - 1].t > began)
-			to->watts = (joules - before) / (v[k - 1].t - began);
-	}
-	return p;
-}
-
-static json_t *series_json(const struct point *p, size_t n, size_t member)
-{
-	json_t *list = json_array();
-	bool any = false;
-
-	for (size_t i = 0; i < n; i++) {
-		double y = *(const double *)((const char *)&p[i] + member);
-
-		any |= isfinite(y);
-		json_array_append_new(list, isfinite(y) ? json_real(y) : json_null());
-	}
-	if (any)
-		return list;
-	json_decref(list);
-	return NULL;
-}
-
-static json_t *span_json(const struct wall *w, double from, double to)
-{
-	return isfinite(to) ? json_pack("[f, f]", from - w->trace.start, to - w->trace.start) :
-			      NULL;
-}
-
-/* From when to when each block was measured, and its idle time. */
-static void spans_json(const struct wall *w, json_t *runs, json_t *idle)
-{
-	for (size_t b = 0; b < w->blocks; b++) {
-		double from = INFINITY, to = NAN;
-
-		for (size_t i = 0; i < w->n; i++)
-			for (size_t k = 0; k < w->ops[i].blocks.n; k++)
-				for (int v = 0; v < BLOCKS_VARIANTS && w->ops[i].idle[k] == b;
-				     v++) {
-					const struct wall_time *t = &w->ops[i].times[k][v];
-
-					from = fmin(from, t->end - t->seconds);
-					to = fmax(to, t->end);
-				}
-		json_array_append_new(runs, span_json(w, from, to));
-		json_array_append_new(idle, span_json(w, w->idle[b].end - w->idle[b].seconds,
-						      w->idle[b].seconds ? w->idle[b].end : NAN));
-	}
-}
-
-static json_t *trace_json(const struct wall *w)
-{
-	json_t *runs = json_array(), *idle = json_array();
-	size_t n;
-	struct point *p = thin(&w->trace, &n);
-	json_t *o = json_pack("{s:o*, s:o*, s:o*, s:o*, s:o*, s:o, s:o}", "t",
-			      series_json(p, n, offsetof(struct point, t)), "volts",
-			      series_json(p, n, offsetof(struct point, volts)), "amps",
-			      series_json(p, n, offsetof(struct point, amps)), "watts",
-			      series_json(p, n, offsetof(struct point, watts)), "joules",
-			      series_json(p, n, offsetof(struct point, joules)), "runs", runs,
-			      "idle", idle);
-
-	spans_json(w, runs, idle);
-	free(p);
-	return o;
 }
 
 json_t *energy_json(const struct wall *w)

@@ -437,7 +437,8 @@ static enum lab_exit run_guest(struct wall *w, const struct object_facts o[2], s
 	enum lab_exit ret = boot_init(&b, o[0].kernel);
 
 	b.vm.label = label;
-	b.vm.timeout_s = GUEST_S + w->budget_s - w->seconds;
+	/* of a run that goes on, the budget may be spent: it gets a block */
+	b.vm.timeout_s = GUEST_S + fmax(w->budget_s - w->seconds, 0);
 	b.on_job = on_job;
 	b.on_output = on_output;
 	b.ctx = w;
