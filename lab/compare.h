@@ -215,8 +215,8 @@ enum lab_exit wall_save_begin(struct wall *w, const struct object_facts o[2]);
 void wall_save_line(struct wall *w, enum blocks_variant v, const char *line);
 /* The lines until here are a block. Return: LAB_CANNOT after a message when they could not be written. */
 enum lab_exit wall_save_block(struct wall *w);
-/* Where it is not done, a remark says how to go on. */
-void wall_save_end(struct wall *w);
+/* Unless @whole, a remark says how to go on. */
+void wall_save_end(struct wall *w, bool whole);
 
 /* compare_wall_print.c */
 void wall_print(FILE *out, const struct wall *w);

@@ -150,13 +150,13 @@ enum lab_exit wall_save_block(struct wall *w)
 	return fflush(w->save) || ferror(w->save) ? cannot_write(w) : LAB_OK;
 }
 
-void wall_save_end(struct wall *w)
+void wall_save_end(struct wall *w, bool whole)
 {
 	if (!w->save)
 		return;
 	fclose(w->save);
 	w->save = NULL;
-	if (!w->done && w->blocks)
+	if (!whole && w->blocks)
 		lab_warn("%zu blocks are kept: the same command with --resume goes on from there",
 			 w->blocks);
 }

@@ -497,7 +497,7 @@ enum lab_exit wall_boot(struct wall *w, const struct object_facts o[2], struct t
 	w->done = w->blocks && all_done(w);
 	if (!ret)
 		ret = run_guests(w, o, t);
-	wall_save_end(w);
+	wall_save_end(w, all_done(w));
 	if (ret || lab_options.dry_run)
 		return ret;
 	node = ktap_new(t->root, "wall clock");

@@ -390,7 +390,7 @@ static void a_run_goes_on_after_its_last_whole_block(void **state)
 	/* interrupted in the middle of a block, and of a line */
 	keep(&w, BLOCKS_B, LINE("SET", 1000, 90000));
 	fputs("A {\"op\":\"SE", w.save);
-	wall_save_end(&w);
+	wall_save_end(&w, false);
 	wall_free(&w);
 
 	begin(&w, true, "of one");
@@ -406,25 +406,25 @@ static void a_run_goes_on_after_its_last_whole_block(void **state)
 		keep(&w, v, LINE("SET", 1000, 60000));
 	wall_block_end(&w);
 	assert_int_equal(wall_save_block(&w), 0);
-	wall_save_end(&w);
+	wall_save_end(&w, false);
 	wall_free(&w);
 	begin(&w, true, "of one");
 	assert_int_equal(w.blocks, 2);
 	assert_float_equal(w.ops[0].blocks.v[1][BLOCKS_B], 60, 0);
-	wall_save_end(&w);
+	wall_save_end(&w, false);
 	wall_free(&w);
 
 	/* another module's blocks are not taken, nor these by a run that begins */
 	begin(&w, true, "of another");
 	assert_int_equal(w.blocks, 0);
-	wall_save_end(&w);
+	wall_save_end(&w, false);
 	wall_free(&w);
 	begin(&w, false, "of one");
-	wall_save_end(&w);
+	wall_save_end(&w, false);
 	wall_free(&w);
 	begin(&w, true, "of one");
 	assert_int_equal(w.blocks, 0);
-	wall_save_end(&w);
+	wall_save_end(&w, false);
 	wall_free(&w);
 	temp_dir_done(cache);
 }
