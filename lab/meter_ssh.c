@@ -85,14 +85,14 @@ static enum lab_exit ssh_open(struct meter_session *s)
 	return r->p.argv ? LAB_OK : LAB_CANNOT;
 }
 
-/* "# received N expected N gaps N bad N": of the machine where it is, which knows more than what came. */
+/* "# received N expected N gaps N bad N": it knows what of its meter's readings was lost before they came here. */
 static void take_line(struct meter_session *s, char *line)
 {
 	struct remote *r = s->handle;
 	struct meter_reading reading;
 
-	if (sscanf(line, "# received %zu expected %zu gaps %zu bad %zu", &s->received, &s->expected,
-		   &s->gaps, &s->bad) == 4 ||
+	if (sscanf(line, "# received %*u expected %zu gaps %zu bad %zu", &s->expected, &s->gaps,
+		   &s->bad) == 3 ||
 	    *line == '#' || !meter_reading_parse(line, &reading))
 		return;
 	note_offset(r, reading.t);
@@ -136,7 +136,7 @@ static char *end_of(struct remote *r)
 	text[n > 0 ? n : 0] = '\0';
 	line = xstrdup(text);
 	line[strcspn(line, "\n")] = '\0';
-	if (strstr(text, "not found"))
+	if (strstr(text, "cdevlab: ") && strstr(text, "not found"))
 		return xstrdup("cdevlab is not in the PATH there: make install");
 	return xstrdup(*line ? line : "the connection has ended");
 }
