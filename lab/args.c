@@ -40,6 +40,7 @@ enum {
 	OPT_NO_KILL,
 	OPT_NO_RELOAD,
 	OPT_NO_HOTPLUG,
+	OPT_REPEATABLE,
 	OPT_NO_MINIMISE,
 	OPT_QUICK,
 	OPT_CONFIDENCE,
@@ -104,6 +105,7 @@ static const struct {
 	{ { "no-kill", no_argument, NULL, OPT_NO_KILL }, ARG_PLAN },
 	{ { "no-reload", no_argument, NULL, OPT_NO_RELOAD }, ARG_PLAN },
 	{ { "no-hotplug", no_argument, NULL, OPT_NO_HOTPLUG }, ARG_PLAN },
+	{ { "repeatable", no_argument, NULL, OPT_REPEATABLE }, ARG_PLAN },
 	{ { "no-minimise", no_argument, NULL, OPT_NO_MINIMISE }, ARG_PLAN },
 	{ { "quick", no_argument, NULL, OPT_QUICK }, ARG_FAULTS },
 };
@@ -355,6 +357,9 @@ int args_parse(int argc, char **argv, unsigned int options, const char *help, st
 			break;
 		case OPT_NO_HOTPLUG:
 			a->plan.no_hotplug = true;
+			break;
+		case OPT_REPEATABLE:
+			a->plan.repeatable = true;
 			break;
 		case OPT_NO_MINIMISE:
 			a->plan.as_it_is = true;

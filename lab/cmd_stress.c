@@ -7,8 +7,9 @@
 #include "cmd.h"
 #include "instead.h"
 
-#define FOR_DEFAULT_S 60
-#define MINIMISE_S    600 /* at most, for all that failed; a run that was begun ends */
+#define FOR_DEFAULT_S	 60
+#define FOR_REPEATABLE_S 3   /* of the guest, 10^9 instructions each */
+#define MINIMISE_S	 600 /* at most, for all that failed; a run that was begun ends */
 
 static const char help[] =
 	"usage: cdevlab stress [OPTION]... [DRIVER|DIR]...\n"
@@ -22,6 +23,8 @@ static const char help[] =
 	"      --calls LIST   only these kinds of calls: open,read\n"
 	"      --processes N, --threads N      fewer than 8 and 4\n"
 	"      --no-kill, --no-reload, --no-hotplug\n"
+	"      --repeatable   one processor and the exact clock: each run with a seed is as the one before, to the\n"
+	"                     instruction; --for is the guest's time, of which a second takes ten or more (default 3s)\n"
 	"      --no-minimise  a failure is not run again\n"
 	"      --junit FILE   the results as JUnit XML as well\n"
 	"      --json FILE    the results as JSON as well\n";
@@ -125,7 +128,7 @@ int cmd_stress(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? LAB_OK : r;
-	a.plan.seconds = a.stress_s ?: FOR_DEFAULT_S;
+	a.plan.seconds = a.stress_s ?: a.plan.repeatable ? FOR_REPEATABLE_S : FOR_DEFAULT_S;
 	a.plan.seed = a.has_seed ? a.seed : (unsigned long long)time(NULL);
 	stress_instead(&a.plan, &p);
 	if (!a.plan.as_it_is)

@@ -7,6 +7,7 @@
 #include "test.h"
 
 #define SECONDS_LEAST 2
+#define SLOW	      60 /* seconds of a busy host for one of a guest that is repeatable */
 
 static const char *const names[STRESS_KINDS] = {
 #define STRESS_KIND(kind, name) name,
@@ -86,6 +87,12 @@ void stress_instead(const struct stress_plan *plan, struct test_instead *p)
 		strv_add(&p->argv, limits.v[i]);
 		buf_printf(&options, " %s", limits.v[i]);
 	}
+	if (plan->repeatable) {
+		strv_add(&p->argv, "--no-hotplug");
+		buf_puts(&options, " --repeatable");
+		p->exact = p->repeatable = true;
+		p->seconds += plan->seconds * SLOW;
+	}
 	free(p->options);
 	p->options = options.s;
 	strv_free(&limits);
@@ -128,7 +135,7 @@ static void leave_out(struct hunt *h)
 		return;
 	p = *h->best;
 	p.no_hotplug = true;
-	if (!h->best->no_hotplug)
+	if (!h->best->no_hotplug && !h->best->repeatable)
 		accept(h, &p);
 	p = *h->best;
 	p.no_reload = true;

@@ -23,7 +23,8 @@ struct stress_plan {
 	unsigned long long calls; /* a bit for each kind of call; 0: all */
 	int processes, threads;	  /* 0: all */
 	bool no_kill, no_reload, no_hotplug;
-	bool as_it_is; /* --no-minimise */
+	bool as_it_is;	 /* --no-minimise */
+	bool repeatable; /* one processor, and each run as the one before; seconds are the guest's */
 };
 
 struct test_instead;

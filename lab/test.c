@@ -817,6 +817,7 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 		label_boot(boots[i], members[i], counts[i]);
 		/* a guest of many modules needs its time; a hung one is found by its silence */
 		boots[i]->vm.exact = t->instead && t->instead->exact;
+		boots[i]->vm.repeatable = t->instead && t->instead->repeatable;
 		/* on the exact clock seconds are as long as they take */
 		boots[i]->vm.silence_s = boots[i]->vm.exact ? 0 : SILENCE_S;
 		boots[i]->vm.append = t->instead ? t->instead->append : NULL;

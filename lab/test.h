@@ -22,6 +22,7 @@ struct test_instead {
 	int seconds;	     /* that the program takes at most */
 	bool cases;	     /* that it has, --only can name */
 	bool exact;	     /* its guests run on the exact clock */
+	bool repeatable;     /* and each run is as the one before */
 	const char *append;  /* to their kernels' command line, or NULL */
 	/* with the results printed, and there was a failure; may be NULL */
 	void (*failed)(const struct test_instead *p, const struct test_run *t);

@@ -26,6 +26,8 @@ struct vm;
  * @kernel, @initrd_fd: what to boot
  * @label:	for messages: "vgpio on debian:bookworm/amd64"
  * @exact:	the exact clock (icount, one CPU, no KVM)
+ * @repeatable:	with @exact: all that happens happens again, at the same instruction. No device answers by this machine's
+ *		time, random numbers are drawn from one seed, and the kernel is preempted, so that races are met on one CPU
  * @trace:	with @exact: a control port whose "trace NAME" lines switch recording of executed addresses on
  * @shell:	the console is ours, no results port
  * @cpus, @memory_mb: 0: 2 CPUs (1 if @exact), what the kernel needs
@@ -52,7 +54,7 @@ struct vm {
 	const struct kernel *kernel;
 	int initrd_fd;
 	const char *label;
-	bool exact, trace, shell;
+	bool exact, repeatable, trace, shell;
 	int cpus, memory_mb, timeout_s, silence_s;
 	const char *append, *code_log, *dump;
 	int share_fd, share_mb;

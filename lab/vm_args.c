@@ -90,6 +90,8 @@ static char *kernel_command_line(const struct vm *vm)
 		add_words(&b, "randomize_kstack_offset=off");
 		add_words(&b, arch->append_exact);
 	}
+	if (vm->repeatable)
+		add_words(&b, "preempt=full");
 	add_words(&b, vm->append);
 	return b.s;
 }
@@ -117,6 +119,10 @@ void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 			vm_memory_mb(vm));
 	strv_add(argv, "-kernel");
 	strv_add(argv, vm->kernel->image);
+	if (vm->repeatable) {
+		strv_add(argv, "-seed");
+		strv_add(argv, "1");
+	}
 	if (vm->initrd_fd >= 0) {
 		strv_add(argv, "-initrd");
 		if (ends)
@@ -138,7 +144,9 @@ void vm_args(struct strv *argv, const struct vm *vm, const struct ends *ends)
 	if (!vm->shell) {
 		strv_add(argv, "-device");
 		/* each of the 31 ports it would have costs the guest two queues */
-		strv_addf(argv, "virtio-serial-pci,max_ports=%d", vm->trace ? 3 : 2);
+		/* without ioeventfd the port is written to within the guest's instruction, not some time after */
+		strv_addf(argv, "virtio-serial-pci,max_ports=%d%s", vm->trace ? 3 : 2,
+			  vm->repeatable ? ",ioeventfd=off" : "");
 		chardev = ends ? xasprintf("file,id=results,path=/dev/fd/%d", ends->results) :
 				 xstrdup("file,id=results,path=RESULTS");
 		add_port(argv, "results", RESULTS_PORT, chardev);

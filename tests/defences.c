@@ -1600,6 +1600,21 @@ static void a_comparison_by_the_wall_clock_ends_with_figures_or_with_the_reason(
 	leaves_nothing(r);
 }
 
+/* Side by side, so that the machine's time is another for each. */
+static void a_repeatable_stress_is_the_same_each_time(void **state)
+{
+	struct run *r[2];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(r); i++)
+		r[i] = start(NULL, "stress minors --repeatable --for 1s --seed 3");
+	for (size_t i = 0; i < ARRAY_SIZE(r); i++)
+		finish(r[i]);
+	is_verdict(r[0], LAB_OK);
+	OUT_HAS(r[0], "hammered: ");
+	CHECK(r[1], !strcmp(r[0]->out, r[1]->out));
+}
+
 static void a_long_run_goes_on_where_it_was_killed(void **state)
 {
 	static const char command[] =
@@ -2157,6 +2172,7 @@ int main(int argc, char **argv)
 		TEST(the_memory_of_a_crash_is_kept_whole_and_gdb_reads_it),
 		TEST(gdb_stops_in_the_drivers_function_with_its_source),
 		TEST(a_comparison_by_the_wall_clock_ends_with_figures_or_with_the_reason),
+		TEST(a_repeatable_stress_is_the_same_each_time),
 		TEST(a_long_run_goes_on_where_it_was_killed),
 		TEST(a_module_that_comes_with_the_kernel_is_compared_with),
 		TEST(a_test_less_is_lines_less),
