@@ -9,9 +9,11 @@
 #include "ktap.h"
 #include "safety.h"
 
-#define CONFORM_S  300
-#define TEST_S	   300
-#define STRESS_S   120 /* beside its own time */
+#define CONFORM_S 300
+#define TEST_S	  300
+#define STRESS_S  120 /* beside its own time */
+#define FASTER \
+	4 /* a second of a guest that is repeatable has as many calls as so many of another */
 #define LEAKS_S	   120
 #define GUEST_S	   900
 #define SILENCE_S  120
@@ -25,9 +27,13 @@
 #define KASAN_APPEND "kmemleak=on"
 #define DEBUG_MB     1024
 
-#define GUEST_RECIPE "stages" /* changed when what runs in these guests changes */
+#define GUEST_RECIPE "repeatable" /* changed when what runs in these guests changes */
 
-/* What runs, in this order; where it takes the guest with it, the next guest begins with what comes after it. */
+/*
+ * What runs, in this order; where it takes the guest with it, the next guest begins with what comes after it. The stress
+ * has a guest of its own that is repeatable: what it meets in the kernel is no matter of chance. But KCSAN wants
+ * processors that run at the same time.
+ */
 enum stage {
 	STAGE_CONFORM,
 	STAGE_TESTS,
@@ -135,17 +141,25 @@ static void add_tests(struct guest *g)
 	strv_free(&modules);
 }
 
+static bool is_repeatable(const struct guest *g)
+{
+	return g->stage == STAGE_STRESS && g->probe != PROBE_KCSAN;
+}
+
 static void add_stress(const struct safety *s, struct guest *g)
 {
+	int seconds = is_repeatable(g) ? s->stress_s / FASTER ?: 1 : s->stress_s;
 	struct boot *b = &g->boot;
 	struct job *j;
 
 	boot_add_load(b, &g->built, g->m);
 	boot_add_suite(b, &g->built, "stress");
-	j = boot_add_job(b, g->m->name, "stress", s->stress_s + STRESS_S);
+	j = boot_add_job(b, g->m->name, "stress", seconds + STRESS_S);
 	strv_addf(&j->argv, "stress-%s", g->built.driver->name);
-	strv_addf(&j->argv, "--for=%d", s->stress_s);
+	strv_addf(&j->argv, "--for=%d", seconds);
 	strv_addf(&j->argv, "--seed=%llu", s->seed);
+	if (is_repeatable(g))
+		strv_add(&j->argv, "--no-hotplug");
 	boot_add_unload(b, g->m);
 }
 
@@ -161,15 +175,18 @@ static enum lab_exit add_jobs(struct safety *s, struct guest *g)
 				g->x->bug ? " in " : ", ", g->m->name, k->name);
 	b->vm.append = append_of(g->probe);
 	b->vm.timeout_s = GUEST_S + s->stress_s;
-	b->vm.silence_s = SILENCE_S;
+	b->vm.exact = b->vm.repeatable = is_repeatable(g);
+	/* on the exact clock seconds are as long as they take */
+	b->vm.silence_s = b->vm.exact ? 0 : SILENCE_S;
 	if (g->probe != PROBE_STOCK)
 		b->vm.memory_mb = DEBUG_MB;
 	boot_add_module(b, &g->built, g->m);
-	if (g->probe == PROBE_KASAN)
+	if (g->probe == PROBE_KASAN && g->stage < STAGE_STRESS)
 		add_leaks(g, "clear");
 	if (g->stage < STAGE_STRESS)
 		add_tests(g);
-	add_stress(s, g);
+	if (g->stage == STAGE_STRESS || g->probe == PROBE_KCSAN)
+		add_stress(s, g);
 	return LAB_OK;
 }
 
@@ -339,7 +356,7 @@ static enum stage next_stage(const struct guest *g)
 	enum stage last = g->stage;
 
 	if (g->boot.vm.end == VM_CLEAN)
-		return STAGES;
+		return g->stage < STAGE_STRESS && g->probe != PROBE_KCSAN ? STAGE_STRESS : STAGES;
 	for (size_t i = 0; i < g->boot.n; i++) {
 		const char *name = strchr(g->boot.jobs[i].name, '/') + 1;
 
