@@ -32,7 +32,8 @@ struct broken_event_file {
 static DECLARE_WAIT_QUEUE_HEAD(broken_event_wait);
 static DEFINE_SPINLOCK(broken_event_lock);
 static u64 broken_event_sequence;
-static u64 broken_event_taken; /* bug=stolen: one place for all opens */
+static u64 broken_event_taken; /* bug=stolen: one place for all opens, and one lock */
+static DEFINE_MUTEX(broken_event_taking);
 static atomic_t broken_event_opens;
 
 static bool is_bug(const char *name)
@@ -146,6 +147,7 @@ static ssize_t broken_event_take(struct broken_event_file *priv, struct iov_iter
 static ssize_t broken_event_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct broken_event_file *priv = iocb->ki_filp->private_data;
+	struct mutex *lock = is_bug("stolen") ? &broken_event_taking : &priv->lock;
 	ssize_t ret;
 
 	if (!iov_iter_count(to)) {
@@ -159,10 +161,10 @@ static ssize_t broken_event_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		ret = broken_event_wait_for(iocb->ki_filp);
 		if (ret)
 			return ret;
-		if (mutex_lock_interruptible(&priv->lock))
+		if (mutex_lock_interruptible(lock))
 			return -ERESTARTSYS;
 		ret = broken_event_pending(priv) ? broken_event_take(priv, to) : 0;
-		mutex_unlock(&priv->lock);
+		mutex_unlock(lock);
 		/* 0: another reader of this open was faster. */
 		if (ret)
 			return ret;
