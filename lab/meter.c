@@ -30,6 +30,13 @@ void meter_list(const char *root, struct meter **meters, size_t *n)
 		kinds[i]->list(root, meters, n);
 }
 
+struct meter *meter_add(struct meter **meters, size_t *n, const struct meter_kind *kind)
+{
+	*meters = xrealloc(*meters, *n + 1, sizeof(**meters));
+	(*meters)[*n] = (struct meter){ .kind = kind };
+	return &(*meters)[(*n)++];
+}
+
 void meters_free(struct meter *meters, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

@@ -63,6 +63,8 @@ struct meter {
 	struct strv paths;
 };
 
+/* For those that list: one more, empty but for its kind. */
+struct meter *meter_add(struct meter **meters, size_t *n, const struct meter_kind *kind);
 /* All that there are, and those that would be if they could be read. */
 void meter_list(const char *root, struct meter **meters, size_t *n);
 void meters_free(struct meter *meters, size_t n);

@@ -111,9 +111,7 @@ static void list(const char *root, struct meter **meters, size_t *n)
 
 		if (!model)
 			continue;
-		*meters = xrealloc(*meters, *n + 1, sizeof(**meters));
-		m = &(*meters)[(*n)++];
-		*m = (struct meter){ .kind = &meter_fnb58 };
+		m = meter_add(meters, n, &meter_fnb58);
 		m->name = xasprintf("fnb58:%s", path_base(d->path));
 		m->what = xasprintf("%s (%s)", model->name, d->path);
 		strv_add(&m->paths, d->path);

@@ -191,14 +191,14 @@ enum lab_exit meter_ssh_add(const char *spec, struct meter **meters, size_t *n)
 {
 	const char *slash = strchr(spec, '/');
 	struct ssh_host host;
+	struct meter *m;
 
 	if (!slash || !slash[1] || !ssh_parse(spec, slash - spec, &host))
 		return lab_fail(LAB_USAGE, "ssh:pi@board/hwmon, say; /auto is the first there",
 				"--meter cannot be \"%s\"", spec);
-	*meters = xrealloc(*meters, *n + 1, sizeof(**meters));
-	(*meters)[(*n)++] = (struct meter){ .kind = &meter_ssh,
-					    .name = xstrdup(spec),
-					    .what = xasprintf("%s of %s", slash + 1, host.name) };
+	m = meter_add(meters, n, &meter_ssh);
+	m->name = xstrdup(spec);
+	m->what = xasprintf("%s of %s", slash + 1, host.name);
 	ssh_free(&host);
 	return LAB_OK;
 }

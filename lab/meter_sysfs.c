@@ -19,13 +19,6 @@
 
 /* --- files --- */
 
-static struct meter *add(struct meter **meters, size_t *n, const struct meter_kind *kind)
-{
-	*meters = xrealloc(*meters, *n + 1, sizeof(**meters));
-	(*meters)[*n] = (struct meter){ .kind = kind };
-	return &(*meters)[(*n)++];
-}
-
 /* A number in a file. Return: 0 or -errno. */
 static int read_number(const char *path, double *v)
 {
@@ -122,7 +115,7 @@ static void rapl_list(const char *root, struct meter **meters, size_t *n)
 			continue;
 		strv_add(&zones, dir);
 		buf_printf(&what, "%s%s", zones.n > 1 ? " + " : "", name);
-		m = m ?: add(meters, n, &meter_rapl);
+		m = m ?: meter_add(meters, n, &meter_rapl);
 		err = read_number(file, &v);
 		if (err && !m->why_not)
 			m->why_not = why_not(file, err);
@@ -229,7 +222,7 @@ static void add_sensor(const char *dir, const char *chip, const char *file, stru
 	_cleanup_free_ char *sensor = xstrndup(file, strlen(file) - strlen("_input"));
 	_cleanup_free_ char *label_file = xasprintf("%s_label", sensor);
 	_cleanup_free_ char *label = read_word(dir, label_file);
-	struct meter *m = add(meters, n, &meter_hwmon);
+	struct meter *m = meter_add(meters, n, &meter_hwmon);
 	double v;
 	int err;
 
