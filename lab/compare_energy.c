@@ -334,22 +334,26 @@ static json_t *span_json(const struct wall *w, double from, double to)
 /* From when to when each block was measured, and its idle time. */
 static void spans_json(const struct wall *w, json_t *runs, json_t *idle)
 {
+	/* 0: at no time that is known */
+	double *from = xcalloc(w->blocks + 1, sizeof(*from));
+	double *to = xcalloc(w->blocks + 1, sizeof(*to));
+
+	for (size_t i = 0; i < w->n; i++)
+		for (size_t k = 0; k < w->ops[i].blocks.n; k++)
+			for (int v = 0; v < BLOCKS_VARIANTS; v++) {
+				const struct wall_time *t = &w->ops[i].times[k][v];
+				size_t b = w->ops[i].idle[k];
+
+				from[b] = fmin(to[b] ? from[b] : INFINITY, t->end - t->seconds);
+				to[b] = fmax(to[b], t->end);
+			}
 	for (size_t b = 0; b < w->blocks; b++) {
-		double from = INFINITY, to = NAN;
-
-		for (size_t i = 0; i < w->n; i++)
-			for (size_t k = 0; k < w->ops[i].blocks.n; k++)
-				for (int v = 0; v < BLOCKS_VARIANTS && w->ops[i].idle[k] == b;
-				     v++) {
-					const struct wall_time *t = &w->ops[i].times[k][v];
-
-					from = fmin(from, t->end - t->seconds);
-					to = fmax(to, t->end);
-				}
-		json_array_append_new(runs, span_json(w, from, to));
+		json_array_append_new(runs, span_json(w, from[b], to[b] ?: NAN));
 		json_array_append_new(idle, span_json(w, w->idle[b].end - w->idle[b].seconds,
 						      w->idle[b].seconds ? w->idle[b].end : NAN));
 	}
+	free(from);
+	free(to);
 }
 
 static json_t *trace_json(const struct wall *w)
