@@ -5,7 +5,6 @@
 
 #include "cmd.h"
 #include "compare.h"
-#include "report.h"
 #include "results.h"
 #include "vm.h"
 
@@ -328,20 +327,13 @@ static json_t *record(const struct comparison *x, char **argv, double seconds)
 
 static enum lab_exit write_results(struct results *r, const struct comparison *x, json_t *j)
 {
-	_cleanup_free_ char *json = xasprintf("%s/compare.json", r->tmp);
-	_cleanup_free_ char *path = xasprintf("%s/compare.txt", r->tmp);
-	enum lab_exit ret = store_write(json, json_incref(j), report_covers(j));
-	FILE *f;
+	FILE *f = results_open(r, "compare.txt");
+	enum lab_exit ret;
 
-	if (ret)
-		return ret;
-	f = fopen(path, "we");
 	if (f)
 		compare_print(f, &x->c);
-	if (!f || fclose(f))
-		return lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
-				"cannot write %s", path);
-	return results_commit(r);
+	ret = results_close(r, "compare.txt", f);
+	return ret ? ret : results_commit(r, "compare.json", j);
 }
 
 static enum lab_exit run_all(struct comparison *x, struct args *a, char **argv)
@@ -349,7 +341,7 @@ static enum lab_exit run_all(struct comparison *x, struct args *a, char **argv)
 	double start = now_s();
 	struct results r = {};
 	_cleanup_free_ char *logs = NULL, *logs_shown = NULL;
-	enum lab_exit ret = LAB_OK;
+	enum lab_exit ret = LAB_OK, shown = LAB_OK;
 	json_t *j = NULL;
 
 	if (!lab_options.dry_run) {
@@ -371,16 +363,13 @@ static enum lab_exit run_all(struct comparison *x, struct args *a, char **argv)
 			x->c.tests[side] = a->no_test ? NULL : tests_of(x, side);
 		j = record(x, argv, now_s() - start);
 		ret = write_results(&r, x, j);
-	}
-	if (!ret && !lab_options.dry_run) {
 		if (a->json)
-			ret = results_write_json("-", json_incref(j));
+			shown = results_write_json("-", json_incref(j));
 		else
 			compare_print(stdout, &x->c);
-		fprintf(a->json ? stderr : stdout, "results: %s (%.0f s)\n", r.dir,
-			now_s() - start);
 		if (!ret)
-			ret = test_exit(&x->t);
+			results_tell(a->json ? stderr : stdout, &r, now_s() - start);
+		ret = ret ?: shown ?: test_exit(&x->t);
 		if (ret)
 			ktap_print(stderr, x->t.root);
 		/* objects were compared even where nothing could be measured */

@@ -6,7 +6,6 @@
 #include "bench.h"
 #include "cmd.h"
 #include "matrix.h"
-#include "report.h"
 #include "results.h"
 
 #define FAILURES_MOST 5
@@ -142,48 +141,30 @@ static json_t *record(const struct test_run *t, const struct bench *b, char **ar
 	return j;
 }
 
-/* The record is shown by the name that it gets with its directory. */
-static enum lab_exit write_report(struct results *r, json_t *o)
-{
-	_cleanup_free_ char *shown = xasprintf("%s/record.json", r->dir);
-	struct store s = {};
-	enum lab_exit ret;
-
-	store_add(&s, shown, json_incref(o));
-	ret = report_write(&s, r->tmp);
-	store_free(&s);
-	return ret ? ret : results_commit(r);
-}
-
 static enum lab_exit write_results(struct results *r, const struct test_run *t,
 				   const struct bench *b, char **argv, double seconds)
 {
-	_cleanup_free_ char *json = xasprintf("%s/record.json", r->tmp);
 	_cleanup_free_ char *junit = xasprintf("%s/junit.xml", r->tmp);
-	_cleanup_free_ char *ktap = xasprintf("%s/tests.ktap", r->tmp);
-	_cleanup_free_ char *summary = xasprintf("%s/summary.txt", r->tmp);
-	struct {
-		const char *path;
-		bool ktap;
-	} texts[] = { { ktap, true }, { summary, false } };
-	json_t *o = record(t, b, argv, seconds);
-	enum lab_exit ret = store_write(json, json_incref(o), report_covers(o));
+	enum lab_exit ret = results_write_junit(junit, t->root);
+	json_t *o;
+	FILE *f;
 
-	if (!ret)
-		ret = results_write_junit(junit, t->root);
-	for (size_t i = 0; i < ARRAY_SIZE(texts) && !ret; i++) {
-		FILE *f = fopen(texts[i].path, "we");
-
-		if (f && texts[i].ktap)
+	if (!ret) {
+		f = results_open(r, "tests.ktap");
+		if (f)
 			ktap_print(f, t->root);
-		else if (f)
-			print_summary(f, t, b);
-		if (!f || fclose(f))
-			ret = lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
-				       "cannot write %s", texts[i].path);
+		ret = results_close(r, "tests.ktap", f);
 	}
-	if (!ret)
-		ret = write_report(r, o);
+	if (!ret) {
+		f = results_open(r, "summary.txt");
+		if (f)
+			print_summary(f, t, b);
+		ret = results_close(r, "summary.txt", f);
+	}
+	if (ret)
+		return ret;
+	o = record(t, b, argv, seconds);
+	ret = results_commit(r, "record.json", o);
 	json_decref(o);
 	return ret;
 }
@@ -223,10 +204,9 @@ int cmd_run(int argc, char **argv)
 	}
 	if (!ret && !lab_options.dry_run) {
 		ret = write_results(&r, &t, &b, argv, now_s() - start);
+		print_summary(stdout, &t, &b);
 		if (!ret) {
-			print_summary(stdout, &t, &b);
-			printf("results: %s (%.0f s)\nreport: %s/report.html\n", r.dir,
-			       now_s() - start, r.dir);
+			results_tell(stdout, &r, now_s() - start);
 			ret = test_exit(&t);
 		}
 	}

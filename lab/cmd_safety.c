@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "cmd.h"
-#include "report.h"
 #include "results.h"
 #include "safety.h"
 
@@ -113,60 +112,41 @@ static json_t *record(const struct safety *s, json_t *matrix, char **argv, doubl
 			 "safety", matrix);
 }
 
-static enum lab_exit write_results(const char *out_dir, json_t *o, const json_t *matrix,
-				   char **shown)
+static enum lab_exit write_results(struct results *r, json_t *o, const json_t *matrix)
 {
-	struct results r = {};
-	enum lab_exit ret = results_begin(&r, out_dir);
-	_cleanup_free_ char *json = NULL, *text = NULL, *name = NULL;
-	struct store st = {};
-	FILE *f;
+	FILE *f = results_open(r, "matrix.txt");
+	enum lab_exit ret;
 
-	if (ret)
-		goto out;
-	json = xasprintf("%s/safety.json", r.tmp);
-	text = xasprintf("%s/matrix.txt", r.tmp);
-	name = xasprintf("%s/safety.json", r.dir);
-	ret = store_write(json, json_incref(o), report_covers(o));
-	f = ret ? NULL : fopen(text, "we");
 	if (f)
 		safety_print(f, matrix);
-	if (!ret && (!f || fclose(f)))
-		ret = lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
-			       "cannot write %s", text);
-	if (!ret) {
-		store_add(&st, name, json_incref(o));
-		ret = report_write(&st, r.tmp);
-		store_free(&st);
-	}
-	if (!ret)
-		ret = results_commit(&r);
-	if (!ret)
-		*shown = xstrdup(r.dir);
-out:
-	results_abandon(&r);
-	return ret;
+	ret = results_close(r, "matrix.txt", f);
+	return ret ? ret : results_commit(r, "safety.json", o);
 }
 
+/* What took hours is shown, even where it cannot be kept. */
 static enum lab_exit show(const struct safety *s, const struct args *a, char **argv, double start)
 {
-	_cleanup_free_ char *dir = NULL;
 	json_t *matrix = safety_json(s), *o = record(s, matrix, argv, now_s() - start);
-	enum lab_exit ret = write_results(a->out_dir, o, matrix, &dir);
+	struct results r = {};
+	enum lab_exit ret = results_begin(&r, a->out_dir), shown = LAB_OK;
 
-	if (!ret && a->json)
-		ret = results_write_json("-", json_incref(o));
-	else if (!ret)
+	if (!ret)
+		ret = write_results(&r, o, matrix);
+	if (a->json)
+		shown = results_write_json("-", json_incref(o));
+	else
 		safety_print(stdout, matrix);
-	if (!ret && !a->json)
-		printf("\nresults: %s (%.0f s)\nreport: %s/report.html\n", dir, now_s() - start,
-		       dir);
+	if (!a->json)
+		putchar('\n');
+	if (!ret)
+		results_tell(a->json ? stderr : stdout, &r, now_s() - start);
+	results_abandon(&r);
 	/* a patch that does not do what it says is a mistake in the experiment */
-	if (!ret && safety_surprises(a->json ? stderr : stdout, matrix))
+	if (safety_surprises(a->json ? stderr : stdout, matrix) && !ret)
 		ret = LAB_FAILED;
 	json_decref(o);
 	json_decref(matrix);
-	return ret;
+	return ret ?: shown;
 }
 
 int cmd_safety(int argc, char **argv)

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "cmd.h"
-#include "report.h"
 #include "results.h"
 #include "thesis.h"
 #include "thesis_time.h"
@@ -60,24 +59,13 @@ static json_t *record(const struct thesis_time *x, char **argv, double seconds)
 static enum lab_exit write_results(struct results *r, const struct thesis_time *x,
 				   const struct thesis *published, json_t *o)
 {
-	_cleanup_free_ char *json = xasprintf("%s/thesis.json", r->tmp);
-	_cleanup_free_ char *path = xasprintf("%s/thesis.txt", r->tmp);
-	_cleanup_free_ char *name = xasprintf("%s/thesis.json", r->dir);
-	struct store s = {};
-	enum lab_exit ret = store_write(json, json_incref(o), report_covers(o));
-	FILE *f = ret ? NULL : fopen(path, "we");
+	FILE *f = results_open(r, "thesis.txt");
+	enum lab_exit ret;
 
 	if (f)
 		thesis_time_print(f, x, published);
-	if (!ret && (!f || fclose(f)))
-		ret = lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
-			       "cannot write %s", path);
-	if (ret)
-		return ret;
-	store_add(&s, name, json_incref(o));
-	ret = report_write(&s, r->tmp);
-	store_free(&s);
-	return ret ? ret : results_commit(r);
+	ret = results_close(r, "thesis.txt", f);
+	return ret ? ret : results_commit(r, "thesis.json", o);
 }
 
 static int measure(const struct args *a, const struct thesis *published, char **argv)
@@ -86,6 +74,7 @@ static int measure(const struct args *a, const struct thesis *published, char **
 	struct results r = {};
 	double start = now_s();
 	enum lab_exit ret = lab_options.dry_run ? LAB_OK : results_begin(&r, a->out_dir);
+	enum lab_exit shown = LAB_OK;
 	json_t *o = NULL;
 
 	if (!ret)
@@ -93,14 +82,15 @@ static int measure(const struct args *a, const struct thesis *published, char **
 	if (!ret && !lab_options.dry_run) {
 		o = record(&x, argv, now_s() - start);
 		ret = write_results(&r, &x, published, o);
-		if (!ret && a->json)
-			ret = results_write_json("-", json_incref(o));
-		else if (!ret)
+		if (a->json)
+			shown = results_write_json("-", json_incref(o));
+		else
 			thesis_time_print(stdout, &x, published);
+		if (!a->json)
+			putchar('\n');
 		if (!ret)
-			fprintf(a->json ? stderr : stdout,
-				"\nresults: %s (%.0f s)\nreport: %s/report.html\n", r.dir,
-				now_s() - start, r.dir);
+			results_tell(a->json ? stderr : stdout, &r, now_s() - start);
+		ret = ret ?: shown;
 		if (!ret)
 			ret = test_exit(&x.t);
 		if (ret)

@@ -91,11 +91,24 @@ enum lab_exit results_begin(struct results *r, const char *out)
 	return r->tmp ? LAB_OK : LAB_CANNOT;
 }
 
-enum lab_exit results_commit(struct results *r)
+FILE *results_open(const struct results *r, const char *name)
 {
-	enum lab_exit ret = LAB_OK;
+	_cleanup_free_ char *path = xasprintf("%s/%s", r->tmp, name);
 
-	/* two runs in one second: the second gets a name of its own */
+	return fopen(path, "we");
+}
+
+enum lab_exit results_close(const struct results *r, const char *name, FILE *f)
+{
+	if (f && !fclose(f))
+		return LAB_OK;
+	return lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
+			"cannot write %s/%s: %s", r->dir, name, strerror(errno));
+}
+
+/* Two runs in one second: the second gets a name of its own. */
+static void choose_name(struct results *r)
+{
 	for (int i = 2; file_exists(r->dir) && i < 100; i++) {
 		char *next = xasprintf("%s-%d", r->dir, i);
 
@@ -106,11 +119,34 @@ enum lab_exit results_commit(struct results *r)
 		}
 		free(next);
 	}
+}
+
+enum lab_exit results_commit(struct results *r, const char *name, json_t *record)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", r->tmp, name), *shown = NULL;
+	enum lab_exit ret = store_write(path, json_incref(record), report_covers(record));
+	struct store s = {};
+
+	if (ret)
+		return ret;
+	choose_name(r);
+	/* it is shown by the name that it gets with its directory */
+	shown = xasprintf("%s/%s", r->dir, name);
+	store_add(&s, shown, json_incref(record));
+	ret = report_write(&s, r->tmp);
+	store_free(&s);
+	if (ret)
+		return ret;
 	if (rename(r->tmp, r->dir))
 		ret = lab_fail(LAB_CANNOT, NULL, "cannot write %s: %s", r->dir, strerror(errno));
 	temp_dir_done(r->tmp);
 	r->tmp = NULL;
 	return ret;
+}
+
+void results_tell(FILE *f, const struct results *r, double seconds)
+{
+	fprintf(f, "results: %s (%.0f s)\nreport: %s/report.html\n", r->dir, seconds, r->dir);
 }
 
 void results_abandon(struct results *r)

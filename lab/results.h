@@ -6,6 +6,7 @@
 #define CDEVLAB_RESULTS_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "build.h"
 #include "ktap.h"
@@ -24,7 +25,13 @@ struct results {
 
 /* @out: -o, or NULL for ./cdevlab-results/TIME. */
 enum lab_exit results_begin(struct results *r, const char *out);
-enum lab_exit results_commit(struct results *r);
+/* A text in the directory: the caller writes it; what could not be written is said at its end. NULL is closed as well. */
+FILE *results_open(const struct results *r, const char *name);
+enum lab_exit results_close(const struct results *r, const char *name, FILE *f);
+/* The record as file @name, with the report made of it; then the directory gets its own name. */
+enum lab_exit results_commit(struct results *r, const char *name, json_t *record);
+/* Where they are, and after how long. */
+void results_tell(FILE *f, const struct results *r, double seconds);
 void results_abandon(struct results *r);
 
 /* The commit of the checkout that this is, and whether something was changed since; null where it is none. */

@@ -2107,6 +2107,28 @@ static void new_on_a_full_disk_leaves_no_half_of_a_room(void **state)
 	assert_int_equal(entries_in(in), 0);
 }
 
+/* What took long is not lost with its files. */
+static void results_on_a_full_disk_are_shown_all_the_same(void **state)
+{
+	_cleanup_free_ char *disk = make_dir("results-disk"), *in = NULL;
+	struct how h = {};
+	struct run *r;
+
+	(void)state;
+	h.room = holder_start(CLONE_NEWNS, disk, "size=8k");
+	if (h.room < 0) {
+		print_message("a small disk needs root or user namespaces, and no chroot\n");
+		skip();
+	}
+	r = start(&h, "compare hello hello --no-test -o %s/results", disk);
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, disk, "No space left on device", "make room");
+	OUT_HAS(r, "Tests: not run");
+	CHECK(r, !strstr(r->out, "results: "));
+	in = xasprintf("/proc/%d/root%s", h.room, disk);
+	assert_int_equal(entries_in(in), 0);
+}
+
 /* A pipe among the files holds it up in the middle. */
 static void signals_in_new_leave_no_half_of_a_room(void **state)
 {
@@ -2217,6 +2239,7 @@ int main(int argc, char **argv)
 		TEST(new_refuses_what_cannot_be_a_name_and_what_is_there_already),
 		TEST(new_says_where_it_may_not_write),
 		TEST(new_on_a_full_disk_leaves_no_half_of_a_room),
+		TEST(results_on_a_full_disk_are_shown_all_the_same),
 		TEST(signals_in_new_leave_no_half_of_a_room),
 		/* the last: it was started first */
 		TEST(a_program_that_hangs_times_out_and_the_next_ones_run),
