@@ -7,6 +7,19 @@
 #include "ktap.h"
 #include "lab.h"
 
+/* What cdevlab new makes rooms from; it is one. */
+#define CHECK_NEW_ROOM "templates/misc"
+
+/* Sources: their layout, what checkers say of them, and whether each room is complete. */
+enum lab_exit check_static(struct ktap *suite);
+/* Every driver on the default kernel and on one of each architecture, with budgets and goals. */
+enum lab_exit check_drivers(struct ktap *suite);
+/* Twins and the modules in C beside them; where the toolchain cannot be had, skipped unless --rust demands it. */
+enum lab_exit check_rust(struct ktap *suite);
+/* Each claim of the conformance suite fails on a driver with just that bug; or a share of them, unless @in_full. */
+enum lab_exit check_proofs(struct ktap *suite, bool in_full);
+/* Each driver is hammered for a moment, and the races of tests/racy are found. */
+enum lab_exit check_stress(struct ktap *suite);
 /* A short sweep over faults of our modules, and the wrong error paths of tests/failing, on a debug kernel that is here. */
 enum lab_exit check_faults(struct ktap *suite, const char *kernel);
 /* What made-up calls must find in tests/fuzzed, on the default kernel. */
