@@ -124,14 +124,12 @@ static enum lab_exit write_results(struct results *r, json_t *o, const json_t *m
 }
 
 /* What took hours is shown, even where it cannot be kept. */
-static enum lab_exit show(const struct safety *s, const struct args *a, char **argv, double start)
+static enum lab_exit show(const struct safety *s, struct results *r, const struct args *a,
+			  char **argv, double start)
 {
 	json_t *matrix = safety_json(s), *o = record(s, matrix, argv, now_s() - start);
-	struct results r = {};
-	enum lab_exit ret = results_begin(&r, a->out_dir), shown = LAB_OK;
+	enum lab_exit ret = write_results(r, o, matrix), shown = LAB_OK;
 
-	if (!ret)
-		ret = write_results(&r, o, matrix);
 	if (a->json)
 		shown = results_write_json("-", json_incref(o));
 	else
@@ -139,8 +137,7 @@ static enum lab_exit show(const struct safety *s, const struct args *a, char **a
 	if (!a->json)
 		putchar('\n');
 	if (!ret)
-		results_tell(a->json ? stderr : stdout, &r, now_s() - start);
-	results_abandon(&r);
+		results_tell(a->json ? stderr : stdout, r, now_s() - start);
 	/* a patch that does not do what it says is a mistake in the experiment */
 	if (safety_surprises(a->json ? stderr : stdout, matrix) && !ret)
 		ret = LAB_FAILED;
@@ -152,14 +149,15 @@ static enum lab_exit show(const struct safety *s, const struct args *a, char **a
 int cmd_safety(int argc, char **argv)
 {
 	struct safety s = {};
+	struct results r = {};
 	double start = now_s();
 	enum lab_exit ret;
 	struct args a;
-	int r = args_parse(argc, argv, ARG_OUTPUT | ARG_JSON_FLAG | ARG_STRESS | ARG_SAFETY, help,
-			   &a);
+	int parsed = args_parse(argc, argv, ARG_OUTPUT | ARG_JSON_FLAG | ARG_STRESS | ARG_SAFETY,
+				help, &a);
 
-	if (r)
-		return r < 0 ? LAB_OK : r;
+	if (parsed)
+		return parsed < 0 ? LAB_OK : parsed;
 	s.columns = a.columns;
 	a.columns = (struct strv){};
 	s.stress_s = a.stress_s ?: STRESS_DEFAULT_S;
@@ -173,12 +171,16 @@ int cmd_safety(int argc, char **argv)
 		ret = safety_bugs_read(&a.rest, &s.bugs);
 	if (!ret)
 		ret = choose(&s.bugs, &a.numbers, a.language);
+	/* now: that they cannot be written is not to be learned after hours */
+	if (!ret && !lab_options.dry_run)
+		ret = results_begin(&r, a.out_dir);
 	if (!ret)
 		ret = safety_prepare(&s);
 	if (!ret)
 		ret = safety_run(&s);
 	if (!ret && !lab_options.dry_run)
-		ret = show(&s, &a, argv, start);
+		ret = show(&s, &r, &a, argv, start);
+	results_abandon(&r);
 	safety_free(&s);
 	args_free(&a);
 	return ret;

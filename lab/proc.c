@@ -445,7 +445,9 @@ char *temp_dir(const char *base)
 	char line[PATH_MAX + 8];
 
 	if (!mkdtemp(path)) {
-		lab_fail(LAB_CANNOT, "set TMPDIR to a directory that can be written to",
+		lab_fail(LAB_CANNOT,
+			 base ? "make room there, or name another place" :
+				"set TMPDIR to a directory that can be written to",
 			 "cannot make a directory in %s: %s",
 			 base			  ?:
 				 getenv("TMPDIR") ?:

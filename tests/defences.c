@@ -2129,6 +2129,18 @@ static void results_on_a_full_disk_are_shown_all_the_same(void **state)
 	assert_int_equal(entries_in(in), 0);
 }
 
+/* Measuring takes longer than that, by far. */
+static void safety_learns_at_once_that_its_results_cannot_be_written(void **state)
+{
+	double since = now_s();
+	struct run *r = start(NULL, "safety --only 02 --column conformance -o /dev/null/results");
+
+	(void)state;
+	finish(r);
+	IS_ERROR(r, LAB_CANNOT, "/dev/null", "name another place");
+	CHECK(r, now_s() - since < 10);
+}
+
 /* A pipe among the files holds it up in the middle. */
 static void signals_in_new_leave_no_half_of_a_room(void **state)
 {
@@ -2240,6 +2252,7 @@ int main(int argc, char **argv)
 		TEST(new_says_where_it_may_not_write),
 		TEST(new_on_a_full_disk_leaves_no_half_of_a_room),
 		TEST(results_on_a_full_disk_are_shown_all_the_same),
+		TEST(safety_learns_at_once_that_its_results_cannot_be_written),
 		TEST(signals_in_new_leave_no_half_of_a_room),
 		/* the last: it was started first */
 		TEST(a_program_that_hangs_times_out_and_the_next_ones_run),
