@@ -9,8 +9,8 @@
 #include "results.h"
 #include "safety.h"
 
-#define STRESS_DEFAULT_S 20
-#define FUZZ_S		 60
+#define STRESS_DEFAULT_S 8
+#define FUZZ_S		 20
 
 static const char help[] =
 	"usage: cdevlab safety [OPTION]... [DRIVER|DIR]...\n"
@@ -20,7 +20,7 @@ static const char help[] =
 	"      --only NUMBER     one bug: 02; may be repeated\n"
 	"      --column NAME     one column: sparse; may be repeated\n"
 	"      --language L      c or rust\n"
-	"      --for TIME        how long each is hammered (default 20s)\n"
+	"      --for TIME        how long each is hammered (default 8s)\n"
 	"      --seed N          of the hammering and the fuzzer (default 1)\n"
 	"      --fresh           measure all again, also what is in the cache\n"
 	"      --json            the matrix as JSON on standard output\n";

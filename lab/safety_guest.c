@@ -27,11 +27,11 @@
 #define KASAN_APPEND "kmemleak=on"
 #define DEBUG_MB     1024
 
-#define GUEST_RECIPE "repeatable" /* changed when what runs in these guests changes */
+#define GUEST_RECIPE "2" /* changed when what runs in these guests changes */
 
 /*
  * What runs, in this order; where it takes the guest with it, the next guest begins with what comes after it. The stress
- * has a guest of its own that is repeatable: what it meets in the kernel is no matter of chance. But KCSAN wants
+ * has a stock guest of its own that is repeatable: what it meets in the kernel is no matter of chance. But KCSAN wants
  * processors that run at the same time.
  */
 enum stage {
@@ -143,7 +143,7 @@ static void add_tests(struct guest *g)
 
 static bool is_repeatable(const struct guest *g)
 {
-	return g->stage == STAGE_STRESS && g->probe != PROBE_KCSAN;
+	return g->stage == STAGE_STRESS && g->probe == PROBE_STOCK;
 }
 
 static void add_stress(const struct safety *s, struct guest *g)
@@ -181,7 +181,7 @@ static enum lab_exit add_jobs(struct safety *s, struct guest *g)
 	if (g->probe != PROBE_STOCK)
 		b->vm.memory_mb = DEBUG_MB;
 	boot_add_module(b, &g->built, g->m);
-	if (g->probe == PROBE_KASAN && g->stage < STAGE_STRESS)
+	if (g->probe == PROBE_KASAN)
 		add_leaks(g, "clear");
 	if (g->stage < STAGE_STRESS)
 		add_tests(g);
@@ -356,7 +356,7 @@ static enum stage next_stage(const struct guest *g)
 	enum stage last = g->stage;
 
 	if (g->boot.vm.end == VM_CLEAN)
-		return g->stage < STAGE_STRESS && g->probe != PROBE_KCSAN ? STAGE_STRESS : STAGES;
+		return g->stage < STAGE_STRESS && g->probe == PROBE_STOCK ? STAGE_STRESS : STAGES;
 	for (size_t i = 0; i < g->boot.n; i++) {
 		const char *name = strchr(g->boot.jobs[i].name, '/') + 1;
 
@@ -367,7 +367,8 @@ static enum stage next_stage(const struct guest *g)
 		if (!strcmp(name, "stress"))
 			last = STAGE_STRESS;
 	}
-	return last + 1;
+	last++;
+	return last == STAGE_STRESS && g->probe == PROBE_KASAN ? STAGES : last;
 }
 
 /* A guest that ended itself has said something; one that never came up has not. */
