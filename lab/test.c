@@ -628,8 +628,8 @@ static char *why_again(const struct boot *b)
 
 	if ((vm->end == VM_HANG || vm->end == VM_PANIC) && !vm->ready_s)
 		return xasprintf("did not come up (%s)", vm->why ?: "no reason known");
-	/* what a machine's own kernel says of it is a finding */
-	if (target_current())
+	/* what a machine's own kernel says of it is a finding, and so is that of one whose time is its instructions */
+	if (target_current() || vm->exact)
 		return NULL;
 	if (vm->cpus_up && vm->cpus_up < vm_cpus(vm))
 		return xasprintf("came up with %d of %d processors", vm->cpus_up, vm_cpus(vm));

@@ -1619,6 +1619,19 @@ static void a_repeatable_stress_is_the_same_each_time(void **state)
 			    !strcmp(r[0]->out, r[2]->out));
 }
 
+/* Long before its deadline, and it is told where. */
+static void a_repeatable_guest_that_is_stuck_is_ended_by_its_kernel(void **state)
+{
+	struct run *r = start(
+		NULL, "stress %s/faults --only spins --repeatable --for 1s --no-minimise", rooms);
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_CRASHED);
+	OUT_HAS(r, "BUG: soft lockup - CPU#0 stuck for ");
+	OUT_HAS(r, "faults_open+");
+}
+
 static void a_long_run_goes_on_where_it_was_killed(void **state)
 {
 	static const char command[] =
@@ -2211,6 +2224,7 @@ int main(int argc, char **argv)
 		TEST(gdb_stops_in_the_drivers_function_with_its_source),
 		TEST(a_comparison_by_the_wall_clock_ends_with_figures_or_with_the_reason),
 		TEST(a_repeatable_stress_is_the_same_each_time),
+		TEST(a_repeatable_guest_that_is_stuck_is_ended_by_its_kernel),
 		TEST(a_long_run_goes_on_where_it_was_killed),
 		TEST(a_module_that_comes_with_the_kernel_is_compared_with),
 		TEST(a_test_less_is_lines_less),

@@ -21,6 +21,7 @@
 #define HANGS	    6
 #define POWERS_OFF  7
 #define DIES	    8
+#define SPINS	    9
 
 /* An address that nothing is mapped at; volatile, so that the compiler cannot know. */
 static int *volatile nowhere = (int *)8;
@@ -41,8 +42,18 @@ static long faults_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return 0;
 }
 
+static int faults_open(struct inode *inode, struct file *file)
+{
+	if (FAULT != SPINS)
+		return 0;
+	preempt_disable();
+	for (;;)
+		barrier();
+}
+
 static const struct file_operations faults_fops = {
 	.owner = THIS_MODULE,
+	.open = faults_open,
 	.unlocked_ioctl = faults_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 };
