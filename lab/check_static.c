@@ -134,6 +134,11 @@ enum lab_exit check_static(struct ktap *suite)
 		  "command -v man >/dev/null || exit 127; "
 		  "out=$(LC_ALL=C.UTF-8 MANROFFSEQ= man --warnings -E UTF-8 -l -Tutf8 -Z docs/cdevlab.1 2>&1 "
 		  ">/dev/null); echo \"$out\"; test -z \"$out\"" },
+		{ "the manual has each option",
+		  "for c in $(build/cdevlab --help | sed -n 's/^  \\([a-z]*\\) .*/\\1/p'); do "
+		  "for o in $(build/cdevlab $c --help | grep -oE -- '--[a-z][a-z-]+' | sort -u); do "
+		  "tr -d '\\\\' <docs/cdevlab.1 | grep -qE \"(Fl|,) -${o#--}( |$)\" || echo $c $o; "
+		  "done; done | { ! grep .; }" },
 		{ "no room includes another's files",
 		  "! grep -nE '#include \"\\.\\./' drivers/*/*.[ch] templates/*/*.[ch]" },
 		{ "every room is complete",
