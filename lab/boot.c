@@ -387,6 +387,11 @@ static size_t n_ended, n_all;
 
 static void on_end(struct vm *vm)
 {
+	struct boot *b = vm->ctx;
+
+	b->vm = *vm;
+	if (b->on_end)
+		b->on_end(b);
 	n_ended++;
 	if (n_all > 1 && vm->end != VM_STOPPED)
 		lab_progress("test", "%zu of %zu: %s  %s%.0f s", n_ended, n_all, vm->label,

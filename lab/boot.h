@@ -41,6 +41,8 @@ struct boot {
 	void (*on_job)(struct boot *b, struct vm *vm, struct job *j);
 	/* The same of a line of its standard output as it comes, without the newline. */
 	void (*on_output)(struct boot *b, struct vm *vm, struct job *j, const char *line);
+	/* Called when the guest has ended, while others may still run: its results are there. May be NULL. */
+	void (*on_end)(struct boot *b);
 	void *ctx; /* for these */
 };
 

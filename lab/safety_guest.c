@@ -43,6 +43,7 @@ enum stage {
 
 /* struct guest - a subject that is booted, again where it took a guest with it */
 struct guest {
+	struct safety *s;
 	struct subject *x;
 	struct built built;
 	const struct module *m;
@@ -161,33 +162,6 @@ static void add_stress(const struct safety *s, struct guest *g)
 	if (is_repeatable(g))
 		strv_add(&j->argv, "--no-hotplug");
 	boot_add_unload(b, g->m);
-}
-
-static enum lab_exit add_jobs(struct safety *s, struct guest *g)
-{
-	const struct kernel *k = kernel_of(s, g->probe);
-	struct boot *b = &g->boot;
-	enum lab_exit ret = boot_init(b, k);
-
-	if (ret)
-		return ret;
-	b->vm.label = xasprintf("%s%s%s on %s", g->x->bug ? g->x->bug->slug : "no bug",
-				g->x->bug ? " in " : ", ", g->m->name, k->name);
-	b->vm.append = append_of(g->probe);
-	b->vm.timeout_s = GUEST_S + s->stress_s;
-	b->vm.exact = b->vm.repeatable = is_repeatable(g);
-	/* on the exact clock seconds are as long as they take */
-	b->vm.silence_s = b->vm.exact ? 0 : SILENCE_S;
-	if (g->probe != PROBE_STOCK)
-		b->vm.memory_mb = DEBUG_MB;
-	boot_add_module(b, &g->built, g->m);
-	if (g->probe == PROBE_KASAN)
-		add_leaks(g, "clear");
-	if (g->stage < STAGE_STRESS)
-		add_tests(g);
-	if (g->stage == STAGE_STRESS || g->probe == PROBE_KCSAN)
-		add_stress(s, g);
-	return LAB_OK;
 }
 
 /* --- what was said --- */
@@ -372,8 +346,9 @@ static enum stage next_stage(const struct guest *g)
 }
 
 /* A guest that ended itself has said something; one that never came up has not. */
-static void judge(struct safety *s, struct guest *g)
+static void judge(struct boot *b)
 {
+	struct guest *g = b->ctx;
 	struct said *out = &g->x->said[g->probe];
 	const struct vm *vm = &g->boot.vm;
 
@@ -397,7 +372,37 @@ static void judge(struct safety *s, struct guest *g)
 	g->stage = next_stage(g);
 	out->known = g->stage == STAGES;
 	if (out->known)
-		safety_keep(s, g->x, g->probe);
+		safety_keep(g->s, g->x, g->probe);
+}
+
+static enum lab_exit add_jobs(struct guest *g)
+{
+	struct safety *s = g->s;
+	const struct kernel *k = kernel_of(s, g->probe);
+	struct boot *b = &g->boot;
+	enum lab_exit ret = boot_init(b, k);
+
+	if (ret)
+		return ret;
+	b->vm.label = xasprintf("%s%s%s on %s", g->x->bug ? g->x->bug->slug : "no bug",
+				g->x->bug ? " in " : ", ", g->m->name, k->name);
+	b->on_end = judge;
+	b->ctx = g;
+	b->vm.append = append_of(g->probe);
+	b->vm.timeout_s = GUEST_S + s->stress_s;
+	b->vm.exact = b->vm.repeatable = is_repeatable(g);
+	/* on the exact clock seconds are as long as they take */
+	b->vm.silence_s = b->vm.exact ? 0 : SILENCE_S;
+	if (g->probe != PROBE_STOCK)
+		b->vm.memory_mb = DEBUG_MB;
+	boot_add_module(b, &g->built, g->m);
+	if (g->probe == PROBE_KASAN)
+		add_leaks(g, "clear");
+	if (g->stage < STAGE_STRESS)
+		add_tests(g);
+	if (g->stage == STAGE_STRESS || g->probe == PROBE_KCSAN)
+		add_stress(s, g);
+	return LAB_OK;
 }
 
 /* --- all of them --- */
@@ -420,7 +425,7 @@ static enum lab_exit open_guest(struct safety *s, struct guest *g)
 	return ret;
 }
 
-static enum lab_exit boot_some(struct safety *s, struct guest *guests, size_t n, size_t at_once)
+static enum lab_exit boot_open(struct guest *guests, size_t n)
 {
 	struct boot **boots = xcalloc(n, sizeof(*boots));
 	enum lab_exit ret = LAB_OK;
@@ -429,16 +434,12 @@ static enum lab_exit boot_some(struct safety *s, struct guest *guests, size_t n,
 	for (size_t i = 0; i < n && !ret; i++) {
 		if (!guests[i].m || guests[i].stage == STAGES)
 			continue;
-		ret = add_jobs(s, &guests[i]);
+		ret = add_jobs(&guests[i]);
 		boots[open++] = &guests[i].boot;
 	}
 	if (!ret && open)
-		ret = boot_run(boots, open, at_once);
+		ret = boot_run(boots, open, 0);
 	for (size_t i = 0; i < n; i++) {
-		if (!guests[i].boot.vm.label)
-			continue;
-		if (!lab_options.dry_run && (!ret || ret == LAB_INTERRUPTED))
-			judge(s, &guests[i]);
 		free((char *)guests[i].boot.vm.label);
 		boot_free(&guests[i].boot);
 	}
@@ -455,31 +456,28 @@ static size_t count_open(const struct guest *guests, size_t n)
 	return open;
 }
 
-/* A few at a time, so that what was measured is kept when we are interrupted. */
 enum lab_exit probe_guests(struct safety *s, size_t probe, struct subject **x, size_t n)
 {
-	size_t at_once = vm_at_once(), some = 4 * at_once;
+	struct guest *guests = xcalloc(n, sizeof(*guests));
 	enum lab_exit ret = LAB_OK;
 
-	for (size_t from = 0; from < n && !ret; from += some) {
-		size_t k = n - from < some ? n - from : some;
-		struct guest *guests = xcalloc(k, sizeof(*guests));
-
-		for (size_t i = 0; i < k && !ret; i++) {
-			guests[i].x = x[from + i];
-			guests[i].probe = probe;
-			/* races are the own tests' and the stress's; a claim makes its call a few times */
-			if (probe == PROBE_KCSAN)
-				guests[i].stage = STAGE_TESTS;
-			ret = open_guest(s, &guests[i]);
-		}
-		lab_progress(safety_probes[probe].name, "%zu to %zu of %zu", from + 1, from + k, n);
-		/* one more: a guest that does not come up is tried again */
-		for (int round = 0; round <= STAGES && !ret && count_open(guests, k); round++)
-			ret = boot_some(s, guests, k, at_once);
-		for (size_t i = 0; i < k; i++)
-			built_free(&guests[i].built);
-		free(guests);
+	for (size_t i = 0; i < n && !ret; i++) {
+		guests[i].s = s;
+		guests[i].x = x[i];
+		guests[i].probe = probe;
+		/* races are the own tests' and the stress's; a claim makes its call a few times */
+		if (probe == PROBE_KCSAN)
+			guests[i].stage = STAGE_TESTS;
+		lab_stage(safety_probes[probe].name, "building %zu of %zu", i + 1, n);
+		ret = open_guest(s, &guests[i]);
+		if (lab_interrupted())
+			ret = LAB_INTERRUPTED;
 	}
+	/* one more: a guest that does not come up is tried again */
+	for (int round = 0; round <= STAGES && !ret && count_open(guests, n); round++)
+		ret = boot_open(guests, n);
+	for (size_t i = 0; i < n; i++)
+		built_free(&guests[i].built);
+	free(guests);
 	return lab_interrupted() ? LAB_INTERRUPTED : ret;
 }
