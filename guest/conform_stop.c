@@ -362,10 +362,13 @@ CLAIM(seccomp_filter, "seccomp.filter", NEED_NODE,
 	     waiter_ioctl++) {
 		if (waiter_start(&w, call_ioctl, fd, filtered)) {
 			expect_survival(w, waiter_ioctl->name);
-		} else if (!atomic_load(&w->done)) {
+			continue;
+		}
+		if (!atomic_load(&w->done))
 			test_fail(__FILE__, __LINE__, "%s: the process was killed",
 				  waiter_ioctl->name);
-		}
+		/* it is gone, and its descriptor with it: a second open may be refused */
+		waiter_kill(w);
 	}
 	allowed_call = SYS_read;
 	if (facts->mode == O_WRONLY || facts->read == READ_NOT_OFFERED)
