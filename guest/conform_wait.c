@@ -141,7 +141,11 @@ bool waiter_start(struct waiter **new, long (*call)(struct waiter *w), int fd, v
 		syscall(SYS_exit, 0);
 	}
 	w->pid = w->tid = pid;
-	return waiter_waits(w);
+	if (waiter_waits(w))
+		return true;
+	/* its descriptor is gone with it: a second open may be refused */
+	waiter_kill(w);
+	return false;
 }
 
 static void *waiter_run(void *arg)

@@ -38,7 +38,7 @@ extern const struct uapi_ioctl *waiter_ioctl;
 
 /* A descriptor that blocks, with nothing to read; from here on no tick ends a call. */
 int waiting_open(void);
-/* Starts a process that makes the call, after @before; true when it waits, false when it has returned. */
+/* Starts a process that makes the call, after @before; true when it waits, false when it has returned and is gone. */
 bool waiter_start(struct waiter **w, long (*call)(struct waiter *w), int fd, void (*before)(void));
 /* The same with a thread of this process. */
 bool waiter_thread(struct waiter **w, long (*call)(struct waiter *w), int fd);
