@@ -147,8 +147,9 @@ static bool is_repeatable(const struct guest *g)
 	return g->stage == STAGE_STRESS && g->probe == PROBE_STOCK;
 }
 
-static void add_stress(const struct safety *s, struct guest *g)
+static void add_stress(struct guest *g)
 {
+	const struct safety *s = g->s;
 	int seconds = is_repeatable(g) ? s->stress_s / FASTER ?: 1 : s->stress_s;
 	struct boot *b = &g->boot;
 	struct job *j;
@@ -401,7 +402,7 @@ static enum lab_exit add_jobs(struct guest *g)
 	if (g->stage < STAGE_STRESS)
 		add_tests(g);
 	if (g->stage == STAGE_STRESS || g->probe == PROBE_KCSAN)
-		add_stress(s, g);
+		add_stress(g);
 	return LAB_OK;
 }
 
@@ -425,7 +426,7 @@ static enum lab_exit open_guest(struct safety *s, struct guest *g)
 	return ret;
 }
 
-static enum lab_exit boot_open(struct guest *guests, size_t n)
+static enum lab_exit boot_unfinished(struct guest *guests, size_t n)
 {
 	struct boot **boots = xcalloc(n, sizeof(*boots));
 	enum lab_exit ret = LAB_OK;
@@ -447,7 +448,7 @@ static enum lab_exit boot_open(struct guest *guests, size_t n)
 	return ret;
 }
 
-static size_t count_open(const struct guest *guests, size_t n)
+static size_t count_unfinished(const struct guest *guests, size_t n)
 {
 	size_t open = 0;
 
@@ -474,8 +475,11 @@ enum lab_exit probe_guests(struct safety *s, size_t probe, struct subject **x, s
 			ret = LAB_INTERRUPTED;
 	}
 	/* one more: a guest that does not come up is tried again */
-	for (int round = 0; round <= STAGES && !ret && count_open(guests, n); round++)
-		ret = boot_open(guests, n);
+	for (int round = 0; round <= STAGES && !ret && count_unfinished(guests, n); round++) {
+		ret = boot_unfinished(guests, n);
+		if (lab_options.dry_run)
+			break;
+	}
 	for (size_t i = 0; i < n; i++)
 		built_free(&guests[i].built);
 	free(guests);

@@ -130,15 +130,21 @@ enum lab_exit probe_run(struct safety *s, size_t probe, struct subject **x, size
 {
 	struct runs r = { .s = s, .probe = probe, .n = n, .x = x };
 	struct strv *argv = xcalloc(n, sizeof(*argv));
-	enum lab_exit ret;
+	enum lab_exit ret = LAB_OK;
 
 	r.p = xcalloc(n, sizeof(*r.p));
 	for (size_t i = 0; i < n; i++) {
 		add_words(s, probe, x[i], &argv[i]);
 		r.p[i].argv = argv[i].v;
 		r.p[i].timeout_s = s->fuzz_s + MARGIN_S;
+		if (lab_options.dry_run) {
+			_cleanup_free_ char *line = shell_join(argv[i].v);
+
+			puts(line);
+		}
 	}
-	ret = proc_run_all(r.p, n, vm_at_once(), one_ended, &r);
+	if (!lab_options.dry_run)
+		ret = proc_run_all(r.p, n, vm_at_once(), one_ended, &r);
 	for (size_t i = 0; i < n; i++) {
 		proc_free(&r.p[i]);
 		strv_free(&argv[i]);

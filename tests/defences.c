@@ -1833,6 +1833,25 @@ static void a_dry_run_prints_what_would_boot_and_boots_nothing(void **state)
 	}
 }
 
+static void a_dry_run_of_safety_prints_each_guest_once_and_runs_nothing(void **state)
+{
+	static const char kernel[] = "qemu-system-";
+	_cleanup_free_ char *dir = xasprintf("%s/../seeded", rooms);
+	struct run *r = start(
+		NULL, "safety %s --dry-run --fresh --column conformance --column faults", dir);
+	size_t guests = 0;
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_OK);
+	for (const char *at = r->out; (at = strstr(at, kernel)); at += strlen(kernel))
+		guests++;
+	/* without a bug, and with each of two */
+	assert_int_equal(guests, 3);
+	CHECK(r, !strstr(r->err, "\ntest "));
+	CHECK(r, !strstr(r->err, "\nfaults 1 of"));
+}
+
 /* --- figures --- */
 
 static void what_a_wall_command_says_is_believed_only_if_all_of_it_is_right(void **state)
@@ -2271,6 +2290,7 @@ int main(int argc, char **argv)
 		TEST(a_verdict_that_cannot_be_written_is_an_error),
 		TEST(what_a_wall_command_says_is_believed_only_if_all_of_it_is_right),
 		TEST(a_dry_run_prints_what_would_boot_and_boots_nothing),
+		TEST(a_dry_run_of_safety_prints_each_guest_once_and_runs_nothing),
 		TEST(a_directory_of_somebodys_own_passes_and_is_not_written_to),
 		TEST(a_driver_copied_out_of_the_tree_passes),
 		TEST(new_makes_a_room_that_passes_untouched_and_appears_in_run),
