@@ -192,6 +192,18 @@ static pid_t holder_start(int flags, const char *disk, const char *size)
 	return pid;
 }
 
+/* A namespace with a tmpfs of that size at @disk; what cannot have one is skipped. */
+static pid_t small_disk(const char *disk, const char *size)
+{
+	pid_t holder = holder_start(CLONE_NEWNS, disk, size);
+
+	if (holder < 0) {
+		print_message("a small disk needs root or user namespaces, and no chroot\n");
+		skip();
+	}
+	return holder;
+}
+
 static bool holder_join(pid_t pid)
 {
 	static const char *const kinds[] = { "user", "mnt", "net" };
@@ -1032,11 +1044,7 @@ static void on_a_full_disk_it_names_the_directory_and_works_when_there_is_room(v
 	struct run *r;
 
 	(void)state;
-	h.room = holder_start(CLONE_NEWNS, disk, "size=200k");
-	if (h.room < 0) {
-		print_message("a small disk needs root or user namespaces, and no chroot\n");
-		skip();
-	}
+	h.room = small_disk(disk, "size=200k");
 	in = xasprintf("/proc/%d/root%s", h.room, disk);
 	r = start(&h, "kernel fetch");
 	finish(r);
@@ -2139,11 +2147,7 @@ static void new_on_a_full_disk_leaves_no_half_of_a_room(void **state)
 	struct run *r;
 
 	(void)state;
-	h.room = holder_start(CLONE_NEWNS, disk, "size=24k");
-	if (h.room < 0) {
-		print_message("a small disk needs root or user namespaces, and no chroot\n");
-		skip();
-	}
+	h.room = small_disk(disk, "size=24k");
 	r = start(&h, "new demo --outside %s", disk);
 	finish(r);
 	IS_ERROR(r, LAB_CANNOT, disk, "No space left on device", "make room there");
@@ -2159,11 +2163,7 @@ static void results_on_a_full_disk_are_shown_all_the_same(void **state)
 	struct run *r;
 
 	(void)state;
-	h.room = holder_start(CLONE_NEWNS, disk, "size=8k");
-	if (h.room < 0) {
-		print_message("a small disk needs root or user namespaces, and no chroot\n");
-		skip();
-	}
+	h.room = small_disk(disk, "size=8k");
 	r = start(&h, "compare hello hello --no-test -o %s/results", disk);
 	finish(r);
 	IS_ERROR(r, LAB_CANNOT, disk, "No space left on device", "make room");
