@@ -11,23 +11,22 @@
 #define PROOF_SHARE	"4" /* of the claims, on a driver that they need not fail on */
 
 /* Rows of the table that take the kernel with them: "DRIVER:BUG", each needs a boot of its own. */
-static void crash_rows(const char *table, struct strv *rows)
+static enum lab_exit crash_rows(const char *table, struct strv *rows)
 {
-	struct buf text = {};
 	struct strv lines = {};
+	int err = table_read(table, &lines);
 
-	if (!file_read(table, &text))
-		strv_split(&lines, text.s, "\n");
 	for (size_t i = 0; i < lines.n; i++) {
 		struct strv words = {};
 
 		strv_split(&words, lines.v[i], " \t");
-		if (words.n > 3 && words.v[0][0] != '#' && !strcmp(words.v[3], "crash"))
+		if (words.n > 3 && !strcmp(words.v[3], "crash"))
 			strv_addf(rows, "%s:%s", words.v[0], words.v[1]);
 		strv_free(&words);
 	}
 	strv_free(&lines);
-	buf_free(&text);
+	return err ? lab_fail(LAB_CANNOT, NULL, "cannot read %s: %s", table, strerror(-err)) :
+		     LAB_OK;
 }
 
 static enum lab_exit proof_boot(struct boot *b, const struct kernel *k, const struct built *built,
@@ -93,7 +92,8 @@ enum lab_exit check_proofs(struct ktap *suite, bool in_full)
 
 	strv_add(&t.drivers, dir);
 	ret = test_prepare_one(&t);
-	crash_rows(table, &rows);
+	if (!ret)
+		ret = crash_rows(table, &rows);
 	n = rows.n + ARRAY_SIZE(parts);
 	boots = xcalloc(n, sizeof(*boots));
 	list = xcalloc(n, sizeof(*list));

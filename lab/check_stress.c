@@ -104,25 +104,22 @@ static enum lab_exit stress_races(struct ktap *suite)
 {
 	_cleanup_free_ char *dir = xasprintf("%s/tests/racy", lab_data_dir());
 	_cleanup_free_ char *table = xasprintf("%s/expect.txt", dir);
-	struct strv lines = {}, bugs = {}, expect = {};
+	struct strv rows = {}, bugs = {}, expect = {};
 	struct boot *boots, **list;
 	struct test_run t = {};
-	struct buf text = {};
 	enum lab_exit ret;
 
 	strv_add(&t.drivers, dir);
 	ret = test_prepare_one(&t);
-	if (!ret && file_read(table, &text))
+	if (!ret && table_read(table, &rows))
 		ret = lab_fail(LAB_CANNOT, NULL, "cannot read %s", table);
-	if (!ret)
-		strv_split(&lines, text.s, "\n");
-	for (size_t i = 0; i < lines.n; i++) {
-		size_t n = strcspn(lines.v[i], "\t");
+	for (size_t i = 0; i < rows.n; i++) {
+		size_t n = strcspn(rows.v[i], "\t");
 
-		if (lines.v[i][0] == '#' || !lines.v[i][n])
+		if (!rows.v[i][n])
 			continue;
-		strv_take(&bugs, xstrndup(lines.v[i], n));
-		strv_add(&expect, lines.v[i] + n + 1);
+		strv_take(&bugs, xstrndup(rows.v[i], n));
+		strv_add(&expect, rows.v[i] + n + 1);
 	}
 	boots = xcalloc(bugs.n, sizeof(*boots));
 	list = xcalloc(bugs.n, sizeof(*list));
@@ -140,10 +137,9 @@ static enum lab_exit stress_races(struct ktap *suite)
 		boot_free(&boots[i]);
 	free(boots);
 	free(list);
-	strv_free(&lines);
+	strv_free(&rows);
 	strv_free(&bugs);
 	strv_free(&expect);
-	buf_free(&text);
 	test_run_free(&t);
 	return ret;
 }

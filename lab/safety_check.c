@@ -126,15 +126,14 @@ static enum lab_exit check_matrix(struct ktap *suite)
 	_cleanup_free_ char *dir = xasprintf("%s/tests/seeded", lab_data_dir());
 	_cleanup_free_ char *table = xasprintf("%s/expect.txt", dir);
 	struct safety s = { .stress_s = STRESS_S, .seed = 1, .since = time(NULL) };
-	struct strv rooms = {}, lines = {};
-	struct buf text = {};
+	struct strv rooms = {}, rows = {};
 	enum lab_exit ret;
 
 	strv_add(&rooms, dir);
 	strv_add(&s.columns, "coccinelle");
 	strv_add(&s.columns, "conformance");
 	ret = safety_bugs_read(&rooms, &s.bugs);
-	if (!ret && file_read(table, &text))
+	if (!ret && table_read(table, &rows))
 		ret = lab_fail(LAB_CANNOT, NULL, "cannot read %s", table);
 	if (!ret)
 		ret = safety_prepare(&s);
@@ -143,15 +142,12 @@ static enum lab_exit check_matrix(struct ktap *suite)
 	if (!ret) {
 		json_t *matrix = safety_json(&s);
 
-		strv_split(&lines, text.s, "\n");
-		for (size_t i = 0; i < lines.n; i++)
-			if (lines.v[i][0] && lines.v[i][0] != '#')
-				judge_line(suite, matrix, lines.v[i]);
+		for (size_t i = 0; i < rows.n; i++)
+			judge_line(suite, matrix, rows.v[i]);
 		json_decref(matrix);
 	}
 	strv_free(&rooms);
-	strv_free(&lines);
-	buf_free(&text);
+	strv_free(&rows);
 	safety_free(&s);
 	return ret;
 }

@@ -287,6 +287,22 @@ int file_read(const char *path, struct buf *out)
 	return n < 0 ? -errno : 0;
 }
 
+int table_read(const char *path, struct strv *rows)
+{
+	struct buf text = {};
+	struct strv lines = {};
+	int err = file_read(path, &text);
+
+	if (!err)
+		strv_split(&lines, text.s, "\n");
+	for (size_t i = 0; i < lines.n; i++)
+		if (lines.v[i][0] != '#')
+			strv_add(rows, lines.v[i]);
+	strv_free(&lines);
+	buf_free(&text);
+	return err;
+}
+
 static int write_all(int fd, const char *p, size_t n)
 {
 	while (n) {

@@ -65,6 +65,8 @@ char *shell_join(char *const *argv);
 bool file_exists(const char *path);
 bool is_dir(const char *path);
 int file_read(const char *path, struct buf *out);
+/* Lines of a table that are neither empty nor a comment, "#" first; 0 or -errno. */
+int table_read(const char *path, struct strv *rows);
 /* Written to a temporary name beside it, synced, renamed: the old content or the new, never half. */
 int file_write(const char *path, const void *data, size_t n);
 int file_copy(const char *from, const char *to);

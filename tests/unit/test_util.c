@@ -333,6 +333,24 @@ static void a_lock_keeps_others_out(void **state)
 	assert_int_equal(lock_file("/nonexistent/lock", NULL), -ENOENT);
 }
 
+static void a_table_has_rows_without_comments(void **state)
+{
+	char path[] = "/tmp/cdevlab-table-XXXXXX";
+	static const char text[] = "# comment\n\na\tb\n#\n c # not one\n";
+	_cleanup_close_ int fd = mkstemp(path);
+	struct strv rows = {};
+
+	(void)state;
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(table_read(path, &rows), 0);
+	assert_int_equal(rows.n, 2);
+	assert_string_equal(rows.v[0], "a\tb");
+	assert_string_equal(rows.v[1], " c # not one");
+	unlink(path);
+	assert_int_equal(table_read(path, &rows), -ENOENT);
+	strv_free(&rows);
+}
+
 static void times_have_their_form(void **state)
 {
 	_cleanup_free_ char *t = utc_now();
@@ -360,6 +378,7 @@ int main(void)
 		cmocka_unit_test(fields_of_a_hash_stay_apart),
 		cmocka_unit_test(the_hash_of_a_tree_tells_contents_and_names),
 		cmocka_unit_test(a_lock_keeps_others_out),
+		cmocka_unit_test(a_table_has_rows_without_comments),
 		cmocka_unit_test(times_have_their_form),
 	};
 
