@@ -130,12 +130,12 @@ static enum lab_exit show(const struct safety *s, struct results *r, const struc
 	json_t *matrix = safety_json(s), *o = record(s, matrix, argv, now_s() - start);
 	enum lab_exit ret = write_results(r, o, matrix), shown = LAB_OK;
 
-	if (a->json)
+	if (a->json) {
 		shown = results_write_json("-", json_incref(o));
-	else
+	} else {
 		safety_print(stdout, matrix);
-	if (!a->json)
 		putchar('\n');
+	}
 	if (!ret)
 		results_tell(a->json ? stderr : stdout, r, now_s() - start);
 	/* a patch that does not do what it says is a mistake in the experiment */

@@ -82,12 +82,12 @@ static int measure(const struct args *a, const struct thesis *published, char **
 	if (!ret && !lab_options.dry_run) {
 		o = record(&x, argv, now_s() - start);
 		ret = write_results(&r, &x, published, o);
-		if (a->json)
+		if (a->json) {
 			shown = results_write_json("-", json_incref(o));
-		else
+		} else {
 			thesis_time_print(stdout, &x, published);
-		if (!a->json)
 			putchar('\n');
+		}
 		if (!ret)
 			results_tell(a->json ? stderr : stdout, &r, now_s() - start);
 		ret = ret ?: shown;

@@ -100,7 +100,12 @@ FILE *results_open(const struct results *r, const char *name)
 
 enum lab_exit results_close(const struct results *r, const char *name, FILE *f)
 {
-	if (f && !fclose(f))
+	bool failed = !f || ferror(f);
+
+	/* closed whatever was before, and its errno is the one that tells */
+	if (f && fclose(f))
+		failed = true;
+	if (!failed)
 		return LAB_OK;
 	return lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
 			"cannot write %s/%s: %s", r->dir, name, strerror(errno));
