@@ -369,9 +369,9 @@ static enum lab_exit run_all(struct comparison *x, struct args *a, char **argv)
 			compare_print(stdout, &x->c);
 		if (!ret)
 			results_tell(a->json ? stderr : stdout, &r, now_s() - start);
-		ret = ret ?: shown ?: test_exit(&x->t);
-		if (ret)
+		if (test_exit(&x->t))
 			ktap_print(stderr, x->t.root);
+		ret = ret ?: shown ?: test_exit(&x->t);
 		/* objects were compared even where nothing could be measured */
 		if (ret == LAB_SKIPPED)
 			ret = LAB_OK;

@@ -90,11 +90,9 @@ static int measure(const struct args *a, const struct thesis *published, char **
 		}
 		if (!ret)
 			results_tell(a->json ? stderr : stdout, &r, now_s() - start);
-		ret = ret ?: shown;
-		if (!ret)
-			ret = test_exit(&x.t);
-		if (ret)
+		if (test_exit(&x.t))
 			ktap_print(stderr, x.t.root);
+		ret = ret ?: shown ?: test_exit(&x.t);
 	}
 	json_decref(o);
 	results_abandon(&r);

@@ -100,15 +100,14 @@ FILE *results_open(const struct results *r, const char *name)
 
 enum lab_exit results_close(const struct results *r, const char *name, FILE *f)
 {
-	bool failed = !f || ferror(f);
+	int err = !f ? errno : ferror(f) ? EIO : 0;
 
-	/* closed whatever was before, and its errno is the one that tells */
 	if (f && fclose(f))
-		failed = true;
-	if (!failed)
+		err = errno;
+	if (!err)
 		return LAB_OK;
 	return lab_fail(LAB_CANNOT, "make room, or name another directory with -o",
-			"cannot write %s/%s: %s", r->dir, name, strerror(errno));
+			"cannot write %s/%s: %s", r->dir, name, strerror(err));
 }
 
 /* Two runs in one second: the second gets a name of its own. */
