@@ -10,31 +10,8 @@
 
 #include <cmocka.h>
 
-#include "driver.h"
-
-static char *room;
-
-static void put(const char *name, const char *text)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", room, name);
-
-	assert_int_equal(file_write(path, text, strlen(text)), 0);
-}
-
-static int make_room(void **state)
-{
-	(void)state;
-	room = xstrdup("/tmp/cdevlab-test-XXXXXX");
-	return mkdtemp(room) ? 0 : -1;
-}
-
-static int remove_room(void **state)
-{
-	(void)state;
-	remove_tree(room);
-	free(room);
-	return 0;
-}
+#include "../../lab/driver.h"
+#include "dir.h"
 
 static void a_directory_with_a_kbuild_is_a_driver(void **state)
 {
@@ -45,7 +22,7 @@ static void a_directory_with_a_kbuild_is_a_driver(void **state)
 	put("x.h",
 	    "#define X_IOC_MAGIC 'x'\n# define  X_SET _IOW('x', 1, int)\n"
 	    "#define X_GET\t_IOWR('x', 2, int)\n#define X_ALIAS (_IO('x', 3))\n#define X_F(a) _IO('x', a)\n");
-	assert_int_equal(driver_open(room, &d), LAB_OK);
+	assert_int_equal(driver_open(dir, &d), LAB_OK);
 	assert_false(d.has_ini);
 	assert_int_equal(d.headers.n, 1);
 	assert_int_equal(d.ioctls.n, 3);
@@ -63,7 +40,7 @@ static void driver_ini_is_read(void **state)
 	put("driver.ini", "[driver]\nsummary = Nothing\n[node]\npath = /dev/%m\nmode = 0600\n"
 			  "event = poke %n\n[uapi]\nheader = u.h\narg.U_NOP = 01 02ff\n"
 			  "absent.x_rust = U_NOP\n");
-	assert_int_equal(driver_open(room, &d), LAB_OK);
+	assert_int_equal(driver_open(dir, &d), LAB_OK);
 	assert_string_equal(d.node, "/dev/%m");
 	assert_string_equal(d.event, "poke %n");
 	assert_string_equal(d.args.v[0], "U_NOP=0102ff");
@@ -84,7 +61,7 @@ static void wall_commands_published_figures_and_goals_are_read(void **state)
 	    "\"value\":2,\"unit\":\"us\"}],\"exact\":[{\"table\":\"t\",\"row\":\"r\",\"column\":\"c\","
 	    "\"module\":\"x\",\"op\":\"read\"}]}");
 	put("goals.json", "[{\"op\":\"read\",\"at_most\":2,\"of\":\"null\"}]");
-	assert_int_equal(driver_open(room, &d), LAB_OK);
+	assert_int_equal(driver_open(dir, &d), LAB_OK);
 	assert_int_equal(d.walls.n, 2);
 	assert_string_equal(d.walls.v[1], "xctl race");
 	assert_string_equal(d.published.source, "s");
@@ -121,10 +98,10 @@ static void a_mistake_in_published_json_or_goals_json_is_a_usage_error(void **st
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		put("published.json", "{}");
 		put("goals.json", "[]");
-		assert_int_equal(driver_open(room, &d), LAB_OK);
+		assert_int_equal(driver_open(dir, &d), LAB_OK);
 		driver_free(&d);
 		put(wrong[i][0], wrong[i][1]);
-		assert_int_equal(driver_open(room, &d), LAB_USAGE);
+		assert_int_equal(driver_open(dir, &d), LAB_USAGE);
 		driver_free(&d);
 	}
 }
@@ -144,7 +121,7 @@ static void a_mistake_in_driver_ini_is_a_usage_error(void **state)
 	put("Kbuild", "obj-m := x.o\n");
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		put("driver.ini", wrong[i]);
-		assert_int_equal(driver_open(room, &d), LAB_USAGE);
+		assert_int_equal(driver_open(dir, &d), LAB_USAGE);
 		driver_free(&d);
 	}
 }
@@ -154,7 +131,7 @@ static void no_kbuild_no_directory_no_such_driver_are_usage_errors(void **state)
 	struct driver d;
 
 	(void)state;
-	assert_int_equal(driver_open(room, &d), LAB_USAGE);
+	assert_int_equal(driver_open(dir, &d), LAB_USAGE);
 	driver_free(&d);
 	assert_int_equal(driver_open("/nonexistent/dir", &d), LAB_USAGE);
 	driver_free(&d);
@@ -205,19 +182,19 @@ static void objects_and_hidden_files_are_no_sources(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_directory_with_a_kbuild_is_a_driver, make_room,
-						remove_room),
-		cmocka_unit_test_setup_teardown(driver_ini_is_read, make_room, remove_room),
+		cmocka_unit_test_setup_teardown(a_directory_with_a_kbuild_is_a_driver, dir_setup,
+						dir_teardown),
+		cmocka_unit_test_setup_teardown(driver_ini_is_read, dir_setup, dir_teardown),
 		cmocka_unit_test_setup_teardown(wall_commands_published_figures_and_goals_are_read,
-						make_room, remove_room),
+						dir_setup, dir_teardown),
 		cmocka_unit_test_setup_teardown(
-			a_mistake_in_published_json_or_goals_json_is_a_usage_error, make_room,
-			remove_room),
-		cmocka_unit_test_setup_teardown(a_mistake_in_driver_ini_is_a_usage_error, make_room,
-						remove_room),
+			a_mistake_in_published_json_or_goals_json_is_a_usage_error, dir_setup,
+			dir_teardown),
+		cmocka_unit_test_setup_teardown(a_mistake_in_driver_ini_is_a_usage_error, dir_setup,
+						dir_teardown),
 		cmocka_unit_test_setup_teardown(
-			no_kbuild_no_directory_no_such_driver_are_usage_errors, make_room,
-			remove_room),
+			no_kbuild_no_directory_no_such_driver_are_usage_errors, dir_setup,
+			dir_teardown),
 		cmocka_unit_test(a_program_goes_with_its_module_or_family_or_with_all),
 		cmocka_unit_test(objects_and_hidden_files_are_no_sources),
 	};

@@ -16,41 +16,7 @@
 #include <cmocka.h>
 
 #include "../../lab/kernel_internal.h"
-
-static char *dir; /* of one test */
-
-static void put(const char *name, const void *data, size_t n)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
-	_cleanup_free_ char *parent = xstrndup(path, path_base(path) - path - 1);
-
-	assert_int_equal(make_dirs(parent, 0755), 0);
-	assert_int_equal(file_write(path, data, n), 0);
-}
-
-static void put_text(const char *name, const char *text)
-{
-	put(name, text, strlen(text));
-}
-
-static char *at(const char *name)
-{
-	return xasprintf("%s/%s", dir, name);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	dir = temp_dir(NULL);
-	return dir ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	temp_dir_done(dir);
-	return 0;
-}
+#include "dir.h"
 
 /* A cache, and an architecture of this machine, whatever it is, so that the tests run on all. */
 static int group_setup(void **state)
@@ -58,7 +24,7 @@ static int group_setup(void **state)
 	_cleanup_free_ char *ini = NULL, *arch_dir = NULL;
 	struct utsname u;
 
-	setup(state);
+	dir_setup(state);
 	*state = dir;
 	setenv("CDEVLAB_CACHE", dir, 1);
 	uname(&u);
@@ -70,7 +36,7 @@ static int group_setup(void **state)
 		"qemu_machine = q35\ncpu = max\ncpu_exact = qemu64\nconsole = ttyS0\n"
 		"append = a\nappend_exact = b\n",
 		u.machine);
-	put_text("arch/one.ini", ini);
+	put("arch/one.ini", ini);
 	arch_dir = at("arch");
 	return arch_load(arch_dir) ? -1 : 0;
 }
@@ -86,8 +52,8 @@ static void an_architecture_without_a_value_or_with_an_unknown_key_is_refused(vo
 	_cleanup_free_ char *unknown = at("unknown"), *half = at("half"), *none = at("none");
 
 	(void)state;
-	put_text("unknown/a.ini", "[arch]\nname = a\ncolour = red\n");
-	put_text("half/a.ini", "[arch]\nname = a\n");
+	put("unknown/a.ini", "[arch]\nname = a\ncolour = red\n");
+	put("half/a.ini", "[arch]\nname = a\n");
 	assert_int_equal(arch_load(unknown), LAB_CANNOT);
 	assert_int_equal(arch_load(half), LAB_CANNOT);
 	assert_int_equal(arch_load(none), LAB_CANNOT);
@@ -141,7 +107,7 @@ static void the_default_is_the_hosts_own_suite(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_free_ char *path = at("os-release"), *name = NULL;
 
-		put_text("os-release", cases[i].os_release);
+		put("os-release", cases[i].os_release);
 		name = kernel_default_from(path);
 		if (cases[i].name)
 			assert_string_equal(name, cases[i].name);
@@ -227,11 +193,11 @@ static void sources_of_a_machine_are_found_in_all_its_files(void **state)
 	struct apt_sources s = {};
 
 	(void)state;
-	put_text("apt/sources.list", "deb http://a/debian bookworm main\n");
-	put_text("apt/sources.list.d/b.list", "deb http://b/debian bookworm main\n");
-	put_text("apt/sources.list.d/c.sources",
-		 "Types: deb\nURIs: http://c\nSuites: sid\nComponents: main\n");
-	put_text("apt/sources.list.d/d.list.disabled", "deb http://d/debian bookworm main\n");
+	put("apt/sources.list", "deb http://a/debian bookworm main\n");
+	put("apt/sources.list.d/b.list", "deb http://b/debian bookworm main\n");
+	put("apt/sources.list.d/c.sources",
+	    "Types: deb\nURIs: http://c\nSuites: sid\nComponents: main\n");
+	put("apt/sources.list.d/d.list.disabled", "deb http://d/debian bookworm main\n");
 	{
 		_cleanup_free_ char *path = at("apt"), *none = at("none");
 
@@ -320,7 +286,7 @@ static void a_damaged_list_of_packages_is_noticed(void **state)
 	assert_int_equal(deb_set_write(&set, path), 0);
 	assert_int_equal(file_read(path, &b), 0);
 	for (size_t n = 0; n + 2 < b.n; n += 7) { /* cut off anywhere */
-		put("lock.json", b.s, n);
+		put_data("lock.json", b.s, n);
 		assert_int_equal(deb_set_read(&out, path), -EINVAL);
 	}
 	buf_free(&b);
@@ -334,13 +300,13 @@ static void a_corrupt_download_is_noticed(void **state)
 	(void)state;
 	strcpy(deb.sha256, sum);
 	assert_int_equal(deb_check(&deb, path), -ENOENT);
-	put_text("x.deb", "tes");
+	put("x.deb", "tes");
 	assert_int_equal(deb_check(&deb, path), -ENODATA);
-	put_text("x.deb", "tesT");
+	put("x.deb", "tesT");
 	assert_int_equal(deb_check(&deb, path), -EBADMSG);
-	put_text("x.deb", "testx");
+	put("x.deb", "testx");
 	assert_int_equal(deb_check(&deb, path), -EBADMSG);
-	put_text("x.deb", "test");
+	put("x.deb", "test");
 	assert_int_equal(deb_check(&deb, path), 0);
 }
 
@@ -468,7 +434,7 @@ static void assert_boots_as(const struct buf *in, const struct buf *wanted)
 	_cleanup_free_ char *from = at("vmlinuz"), *to = at("image");
 	struct buf got = {};
 
-	put("vmlinuz", in->s, in->n);
+	put_data("vmlinuz", in->s, in->n);
 	assert_int_equal(image_make_bootable(arch_at(0), from, to), LAB_OK);
 	assert_int_equal(file_read(to, &got), 0);
 	assert_int_equal(got.n, wanted->n);
@@ -541,15 +507,15 @@ static void a_built_tree_is_a_kernel_and_each_missing_piece_is_an_error(void **s
 
 		if (i)
 			assert_int_equal(kernel_get(spec, false, &k), LAB_CANNOT);
-		put_text(name, "x\n");
+		put(name, "x\n");
 	}
 	assert_int_equal(kernel_get(spec, false, &k),
 			 LAB_CANNOT); /* a configuration for nothing we know */
-	put_text("tree/.config",
-		 "#\n#\n# Linux/x86 6.1.2 Kernel Configuration\n#\nCONFIG_64BIT=y\nCONFIG_A=m\n"
-		 "CONFIG_GCC_VERSION=10100\n# CONFIG_B is not set\nCONFIG_S=\"text\"\n");
-	put_text("tree/include/config/kernel.release", "6.1.2-mine\n");
-	put("tree/arch/x86/boot/bzImage", elf.s, elf.n);
+	put("tree/.config",
+	    "#\n#\n# Linux/x86 6.1.2 Kernel Configuration\n#\nCONFIG_64BIT=y\nCONFIG_A=m\n"
+	    "CONFIG_GCC_VERSION=10100\n# CONFIG_B is not set\nCONFIG_S=\"text\"\n");
+	put("tree/include/config/kernel.release", "6.1.2-mine\n");
+	put_data("tree/arch/x86/boot/bzImage", elf.s, elf.n);
 	assert_int_equal(kernel_get(spec, false, &k), LAB_OK);
 	assert_string_equal(k.release, "6.1.2-mine");
 	assert_string_equal(k.make_args.v[0], "ARCH=x86");
@@ -562,7 +528,7 @@ static void a_built_tree_is_a_kernel_and_each_missing_piece_is_an_error(void **s
 	assert_true(file_exists(k.image));
 	strcpy(id, k.id);
 	kernel_free(&k);
-	put_text("tree/Module.symvers", "another\n");
+	put("tree/Module.symvers", "another\n");
 	assert_int_equal(kernel_get(spec, false, &k), LAB_OK);
 	assert_string_not_equal(id, k.id);
 	kernel_free(&k);
@@ -578,11 +544,11 @@ static void an_older_compiler_gets_headers_without_what_it_lacks(void **state)
 	struct buf b = {};
 
 	(void)state;
-	put_text("src/linux-headers-6/Makefile", "all:\n");
-	put_text("src/linux-headers-6/include/config/auto.conf",
-		 "CONFIG_A=y\nCONFIG_CC_HAS_ASSUME=y\nCONFIG_CC_HAS_ASSUME_NOT=y\n");
-	put_text("src/linux-headers-6/include/generated/autoconf.h",
-		 "#define CONFIG_A 1\n#define CONFIG_CC_HAS_ASSUME 1\n");
+	put("src/linux-headers-6/Makefile", "all:\n");
+	put("src/linux-headers-6/include/config/auto.conf",
+	    "CONFIG_A=y\nCONFIG_CC_HAS_ASSUME=y\nCONFIG_CC_HAS_ASSUME_NOT=y\n");
+	put("src/linux-headers-6/include/generated/autoconf.h",
+	    "#define CONFIG_A 1\n#define CONFIG_CC_HAS_ASSUME 1\n");
 	older = unpack_kdir_for(kdir, &cc);
 	again = unpack_kdir_for(kdir, &cc);
 	assert_string_not_equal(older, kdir);
@@ -628,7 +594,7 @@ static void an_option_that_a_debug_kernel_came_out_without_is_told(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, dir_setup, dir_teardown)
 	const struct CMUnitTest tests[] = {
 		T(an_architecture_without_a_value_or_with_an_unknown_key_is_refused),
 		T(a_name_that_is_no_kernel_is_a_usage_error),

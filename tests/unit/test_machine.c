@@ -10,34 +10,11 @@
 
 #include "../../lab/lab.h"
 #include "../../lab/machine.h"
-#include "../../lab/proc.h"
-#include "../../lab/util.h"
-
-static char *dir;
+#include "dir.h"
 
 static int setup(void **state)
 {
-	(void)state;
-	if (proc_init())
-		return -1;
-	dir = temp_dir(NULL);
-	return dir ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	temp_dir_done(dir);
-	return 0;
-}
-
-static void put(const char *name, const char *text)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
-	_cleanup_free_ char *parent = xstrndup(path, strrchr(path, '/') - path);
-
-	assert_int_equal(make_dirs(parent, 0755), 0);
-	assert_int_equal(file_write(path, text, strlen(text)), 0);
+	return proc_init() ? -1 : dir_setup(state);
 }
 
 static void a_machine_is_read_from_its_files(void **state)
@@ -141,5 +118,5 @@ int main(void)
 		cmocka_unit_test(the_text_has_what_is_known),
 	};
 
-	return cmocka_run_group_tests_name("machine", tests, setup, teardown);
+	return cmocka_run_group_tests_name("machine", tests, setup, dir_teardown);
 }

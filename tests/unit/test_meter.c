@@ -15,43 +15,22 @@
 #include <cmocka.h>
 
 #include "../../lab/meter.h"
-#include "../../lab/proc.h"
+#include "dir.h"
 
 #define near(a, b, by) assert_float_equal(a, b, by)
 
-static char *dir;
-
 static int setup(void **state)
 {
-	(void)state;
-	if (proc_init())
+	if (proc_init() || dir_setup(state))
 		return -1;
-	dir = temp_dir(NULL);
 	/* for one test that looks at it as nobody */
-	return dir ? chmod(dir, 0755) : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	temp_dir_done(dir);
-	return 0;
-}
-
-static char *put(const char *name, const char *text)
-{
-	char *path = xasprintf("%s/%s", dir, name);
-	_cleanup_free_ char *parent = xstrndup(path, strrchr(path, '/') - path);
-
-	assert_int_equal(make_dirs(parent, 0755), 0);
-	assert_int_equal(file_write(path, text, strlen(text)), 0);
-	return path;
+	return chmod(dir, 0755);
 }
 
 static void put_all(const char *const (*files)[2])
 {
 	for (; (*files)[0]; files++)
-		free(put((*files)[0], (*files)[1]));
+		put((*files)[0], (*files)[1]);
 }
 
 /* --- the FNB58 --- */
@@ -163,13 +142,13 @@ static void counters_are_added_and_go_round(void **state)
 	assert_int_equal(m->kind->open(&s), LAB_OK);
 	assert_int_equal(m->kind->read(&s, 1, &r, 1), 1);
 	near(r.joules, 0, 0);
-	free(put("rapl/sys/class/powercap/intel-rapl:0/energy_uj", "3000000\n"));
-	free(put("rapl/sys/class/powercap/intel-rapl:1/energy_uj", "671150\n"));
+	put("rapl/sys/class/powercap/intel-rapl:0/energy_uj", "3000000\n");
+	put("rapl/sys/class/powercap/intel-rapl:1/energy_uj", "671150\n");
 	assert_int_equal(m->kind->read(&s, 1, &r, 1), 1);
 	/* 2 J, and 1 J on the way round: 0.32885 to the end, 0.67115 from the beginning */
 	near(r.joules, 3, 1e-9);
 	assert_true(isnan(r.watts));
-	free(put("rapl/sys/class/powercap/intel-rapl:1/energy_uj", "nonsense\n"));
+	put("rapl/sys/class/powercap/intel-rapl:1/energy_uj", "nonsense\n");
 	assert_int_equal(m->kind->read(&s, 1, &r, 1), -1);
 	assert_non_null(strstr(s.why, "intel-rapl:1"));
 	m->kind->close(&s);
@@ -247,7 +226,7 @@ static void sensors_are_named_by_their_chip(void **state)
 	m[0].kind->close(&s);
 	s = (struct meter_session){ .meter = &m[1] };
 	assert_int_equal(m[1].kind->open(&s), LAB_OK);
-	free(put("hwmon/sys/class/hwmon/hwmon1/energy10_input", "7250000\n"));
+	put("hwmon/sys/class/hwmon/hwmon1/energy10_input", "7250000\n");
 	assert_int_equal(m[1].kind->read(&s, 1, &r, 1), 1);
 	near(r.joules, 0.25, 1e-12);
 	m[1].kind->close(&s);
@@ -325,8 +304,9 @@ static void what_came_before_a_failure_is_in_the_file(void **state)
 
 static enum lab_exit read_text(const char *text, struct meter_trace *t)
 {
-	_cleanup_free_ char *path = put("given.csv", text);
+	_cleanup_free_ char *path = at("given.csv");
 
+	put("given.csv", text);
 	return meter_trace_read(path, t);
 }
 
@@ -499,5 +479,5 @@ int main(void)
 		cmocka_unit_test(silence_is_told),
 	};
 
-	return cmocka_run_group_tests_name("meter", tests, setup, teardown);
+	return cmocka_run_group_tests_name("meter", tests, setup, dir_teardown);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../lab/source.h"
+#include "dir.h"
 
 static void lines_without_code_do_not_count(void **state)
 {
@@ -114,19 +115,10 @@ static void a_kbuild_names_its_modules(void **state)
 	strv_free(&m);
 }
 
-static char dir[] = "/tmp/test-source-XXXXXX";
-
-static void put(const char *name, const char *text)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
-
-	assert_int_equal(file_write(path, text, strlen(text)), 0);
-}
-
 static int setup(void **state)
 {
-	(void)state;
-	assert_non_null(mkdtemp(dir));
+	if (dir_setup(state))
+		return -1;
 	put("Kbuild", "obj-m := one.o two-part.o\ntwo-part-y := core.o stub.o\n"
 		      "obj-$(RUST) += $(addsuffix .o,$(twins))\n");
 	put("one.c", "#include \"one.h\"\n#include \"common.c\"\n#include \"uapi.h\"\nint a;\n");
@@ -138,12 +130,6 @@ static int setup(void **state)
 	put("stub.c", "int f;\nint g;\n");
 	put("twin.rs", "fn a() {}\n");
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return remove_tree(dir);
 }
 
 static struct driver room(void)
@@ -212,5 +198,5 @@ int main(void)
 		cmocka_unit_test(a_module_that_only_make_knows_is_found_by_its_source),
 	};
 
-	return cmocka_run_group_tests_name("source", tests, setup, teardown);
+	return cmocka_run_group_tests_name("source", tests, setup, dir_teardown);
 }
