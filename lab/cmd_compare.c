@@ -340,16 +340,13 @@ static enum lab_exit run_all(struct comparison *x, struct args *a, char **argv)
 {
 	double start = now_s();
 	struct results r = {};
-	_cleanup_free_ char *logs = NULL, *logs_shown = NULL;
 	enum lab_exit ret = LAB_OK, shown = LAB_OK;
 	json_t *j = NULL;
 
 	if (!lab_options.dry_run) {
 		ret = results_begin(&r, a->out_dir);
-		logs = xasprintf("%s/logs", r.tmp);
-		logs_shown = xasprintf("%s/logs", r.dir);
-		x->t.log_dir = logs;
-		x->t.log_shown = logs_shown;
+		x->t.log_dir = r.logs;
+		x->t.log_shown = r.logs_shown;
 	}
 	x->t.modules = &x->modules;
 	if (!ret && !a->no_test)

@@ -173,7 +173,6 @@ int cmd_run(int argc, char **argv)
 {
 	struct test_run t = {};
 	struct bench b = { .run = &t, .trace = true };
-	_cleanup_free_ char *logs = NULL, *logs_shown = NULL;
 	double start = now_s();
 	struct results r = {};
 	enum lab_exit ret;
@@ -188,10 +187,8 @@ int cmd_run(int argc, char **argv)
 	ret = test_prepare(&t);
 	if (!ret && !lab_options.dry_run) {
 		ret = results_begin(&r, a.out_dir);
-		logs = xasprintf("%s/logs", r.tmp);
-		logs_shown = xasprintf("%s/logs", r.dir);
-		t.log_dir = logs;
-		t.log_shown = logs_shown;
+		t.log_dir = r.logs;
+		t.log_shown = r.logs_shown;
 	}
 	if (!ret)
 		ret = test_boot(&t);

@@ -86,9 +86,12 @@ enum lab_exit results_begin(struct results *r, const char *out)
 		return lab_fail(LAB_CANNOT, "name another directory with -o", "cannot make %s: %s",
 				parent, strerror(-err));
 	r->tmp = temp_dir(*parent ? parent : "/");
-	if (r->tmp)
-		chmod(r->tmp, 0755);
-	return r->tmp ? LAB_OK : LAB_CANNOT;
+	if (!r->tmp)
+		return LAB_CANNOT;
+	chmod(r->tmp, 0755);
+	r->logs = xasprintf("%s/logs", r->tmp);
+	r->logs_shown = xasprintf("%s/logs", r->dir);
+	return LAB_OK;
 }
 
 FILE *results_open(const struct results *r, const char *name)
@@ -157,6 +160,8 @@ void results_abandon(struct results *r)
 {
 	temp_dir_done(r->tmp);
 	free(r->dir);
+	free(r->logs);
+	free(r->logs_shown);
 	*r = (struct results){};
 }
 

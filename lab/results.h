@@ -21,6 +21,7 @@ enum lab_exit results_write_asked(const char *junit, const char *json, const str
 struct results {
 	char *dir; /* OUT/2026-11-21T03-30-00Z or as given */
 	char *tmp;
+	char *logs, *logs_shown; /* where kernel logs go, and what that will be called */
 };
 
 /* @out: -o, or NULL for ./cdevlab-results/TIME. */
