@@ -226,6 +226,7 @@ struct scan {
 	unsigned long expected, taint; /* taint: bits that are accounted for */
 	struct strv tests;	       /* the marks that are open, innermost last */
 	size_t line;
+	const char *text;   /* of that line */
 	bool stamped;	    /* the log has time stamps */
 	bool open;	    /* the last finding still takes lines */
 	bool traced;	    /* ... and its registers or stack trace have begun: its head is over */
@@ -650,8 +651,47 @@ static bool taint_line(struct scan *s, const char *msg)
 	return true;
 }
 
+/* The stamp that stands before a message of the line. */
+static double stamp_of(const char *line, const char *msg)
+{
+	while (msg > line && *msg != '[')
+		msg--;
+	/* the caller's id, if there is one, has no point in it */
+	if (msg > line && msg[-1] == ']')
+		do
+			msg--;
+		while (msg > line && *msg != '[');
+	return strtod(msg + 1, NULL);
+}
+
+static void begin_span(struct scan *s, const char *msg, const char *test)
+{
+	struct klog *out = s->out;
+
+	if (!s->stamped)
+		return;
+	out->spans = xrealloc(out->spans, out->n_spans + 1, sizeof(*out->spans));
+	out->spans[out->n_spans++] =
+		(struct klog_span){ xstrdup(test), stamp_of(s->text, msg), -1 };
+}
+
+/* A test may run twice in a log: it ends the last that began. */
+static void end_span(struct scan *s, const char *msg, const char *test)
+{
+	for (size_t i = s->out->n_spans; i--;) {
+		struct klog_span *span = &s->out->spans[i];
+
+		if (strcmp(span->test, test))
+			continue;
+		if (span->end < 0)
+			span->end = stamp_of(s->text, msg);
+		return;
+	}
+}
+
 static bool mark_line(struct scan *s, const char *msg)
 {
+	const char *start = msg;
 	const char *taint;
 	unsigned long mask, fresh;
 	char *name;
@@ -659,6 +699,7 @@ static bool mark_line(struct scan *s, const char *msg)
 	if (str_starts(msg, MARK_BEGIN)) {
 		close_report(s);
 		strv_add(&s->tests, msg + strlen(MARK_BEGIN));
+		begin_span(s, msg, msg + strlen(MARK_BEGIN));
 		return true;
 	}
 	if (!str_starts(msg, MARK_END))
@@ -667,6 +708,7 @@ static bool mark_line(struct scan *s, const char *msg)
 	msg += strlen(MARK_END);
 	taint = strstr(msg, " taint=");
 	name = xstrndup(msg, taint ? (size_t)(taint - msg) : strlen(msg));
+	end_span(s, start, name);
 	mask = taint ? strtoul(taint + strlen(" taint="), NULL, 0) : 0;
 	fresh = mask & ~s->expected & ~s->taint;
 	/* a report that was found has explained its bits */
@@ -824,6 +866,7 @@ void klog_scan(const char *log, unsigned long expected_taint, struct klog *out)
 		const char *msg = message_of(&s, lines.v[i]);
 
 		s.line = i + 1;
+		s.text = lines.v[i];
 		if (msg)
 			scan_message(&s, msg);
 	}
@@ -855,7 +898,10 @@ void klog_free(struct klog *k)
 {
 	for (size_t i = 0; i < k->n; i++)
 		free_finding(&k->findings[i]);
+	for (size_t i = 0; i < k->n_spans; i++)
+		free(k->spans[i].test);
 	free(k->findings);
+	free(k->spans);
 	free(k->last_test);
 	*k = (struct klog){};
 }

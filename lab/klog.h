@@ -51,10 +51,18 @@ struct klog_finding {
 	size_t n_frames;
 };
 
+/* struct klog_span - from a test's begin mark to its end mark, by the log's time stamps; in seconds */
+struct klog_span {
+	char *test;
+	double begin, end; /* end < 0: no such mark */
+};
+
 /* struct klog - a scanned log */
 struct klog {
 	struct klog_finding *findings;
 	size_t n;
+	struct klog_span *spans; /* as they began; none where the log has no time stamps */
+	size_t n_spans;
 	char *last_test; /* the test that was running when the log ends, or NULL */
 };
 

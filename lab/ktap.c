@@ -730,7 +730,9 @@ static void put_case(FILE *out, const struct ktap *t, const char *class)
 	put_xml(out, class, true);
 	fputs("\" name=\"", out);
 	put_xml(out, t->name, true);
-	fprintf(out, "\" time=\"%.3f\"", t->ms / 1000);
+	putc('"', out);
+	if (t->ms > 0)
+		fprintf(out, " time=\"%.3f\"", t->ms / 1000);
 	if (t->result == KTAP_PASS && !t->notes.n) {
 		fputs("/>\n", out);
 		return;

@@ -496,6 +496,20 @@ static void judge_log(struct test_run *run, struct boot *b, struct item **items,
 	}
 }
 
+/* Of the cases, by the guest's clock; of the jobs the agent has told. */
+static void note_times(struct item **items, size_t n, const struct klog *log)
+{
+	for (size_t i = 0; i < log->n_spans; i++) {
+		const struct klog_span *s = &log->spans[i];
+		const struct item *it = item_of(items, n, s->test);
+		const char *path = strchr(s->test, '/');
+		struct ktap *t = it && path ? ktap_find(it->node, path + 1) : NULL;
+
+		if (t && !t->ms && s->end >= s->begin)
+			t->ms = (s->end - s->begin) * 1000;
+	}
+}
+
 static char *log_dir(const struct test_run *run)
 {
 	return run->log_dir ? xstrdup(run->log_dir) : xasprintf("%s/logs", lab_cache_dir());
@@ -678,6 +692,7 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 			ktap_parse(job_node(it, &b->jobs[i]), b->jobs[i].out.s);
 	}
 	judge_log(run, b, items, n, &log);
+	note_times(items, n, &log);
 	if (b->vm.end != VM_CLEAN)
 		ret = judge_end(run, b, items, n, &log);
 	else if (run->log_dir)

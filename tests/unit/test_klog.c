@@ -146,6 +146,30 @@ static void carriage_returns_and_levels_are_no_part_of_a_message(void **state)
 	klog_free(&k);
 }
 
+static void a_test_lasts_from_mark_to_mark(void **state)
+{
+	struct klog k;
+
+	(void)state;
+	klog_scan("[    1.500000] cdevlab: begin m/a\n"
+		  "<6>[    1.750000][   T80] cdevlab: begin m/a/x[1]\n"
+		  "[    2.000000][   T80] cdevlab: end m/a/x[1] taint=0\n"
+		  "half a line of a program[    3.000000] cdevlab: end m/a taint=0\n"
+		  "[    4.000000] cdevlab: begin m/a\n",
+		  0, &k);
+	assert_int_equal(k.n_spans, 3);
+	assert_string_equal(k.spans[0].test, "m/a");
+	assert_float_equal(k.spans[0].begin, 1.5, 1e-9);
+	assert_float_equal(k.spans[0].end, 3, 1e-9);
+	assert_float_equal(k.spans[1].end - k.spans[1].begin, 0.25, 1e-9);
+	assert_float_equal(k.spans[2].begin, 4, 1e-9);
+	assert_true(k.spans[2].end < 0);
+	klog_free(&k);
+	klog_scan("cdevlab: begin a\ncdevlab: end a taint=0\n", 0, &k);
+	assert_int_equal(k.n_spans, 0);
+	klog_free(&k);
+}
+
 static void modules_taint_is_a_finding_when_it_is_not_expected(void **state)
 {
 	static const char log[] = "x: loading out-of-tree module taints kernel.\n"
@@ -196,6 +220,7 @@ int main(void)
 		cmocka_unit_test(a_log_may_end_anywhere),
 		cmocka_unit_test(an_empty_log_has_no_findings),
 		cmocka_unit_test(carriage_returns_and_levels_are_no_part_of_a_message),
+		cmocka_unit_test(a_test_lasts_from_mark_to_mark),
 		cmocka_unit_test(modules_taint_is_a_finding_when_it_is_not_expected),
 		cmocka_unit_test(a_taint_without_a_report_is_a_finding),
 		cmocka_unit_test(taint_bits_have_names),

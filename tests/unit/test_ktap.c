@@ -320,7 +320,8 @@ static void junit_is_valid_xml(void **state)
 		strstr(text, "<failure type=\"fail\" message=\"expected 3\">line &lt;one&gt;\n"));
 	assert_non_null(strstr(text, "<skipped message=\"no poll\"/>"));
 	assert_non_null(strstr(text, "<error type=\"timeout\" message=\"after 5 s\">"));
-	assert_non_null(strstr(text, "<testcase classname=\"cdevlab\" name=\"ioctl\""));
+	/* how long nobody knows */
+	assert_non_null(strstr(text, "<testcase classname=\"cdevlab\" name=\"ioctl\">"));
 	/* a judge of its own, where there is one */
 	if (!system("command -v xmllint >/dev/null")) {
 		FILE *f = popen("xmllint --noout -", "w");
