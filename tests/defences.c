@@ -1804,6 +1804,32 @@ static void an_output_directory_that_cannot_be_used_is_named(void **state)
 	IS_ERROR(r, LAB_CANNOT, "/proc/no/such");
 }
 
+static void each_case_has_its_time(void **state)
+{
+	static const char test[] = "#include <unistd.h>\n#include \"harness.h\"\n"
+				   "TEST(sleeps)\n{\n\tusleep(300000);\n}\n"
+				   "TEST(is_quick)\n{\n}\n";
+	_cleanup_free_ char *room = make_room("times"), *xml = xasprintf("%s.xml", room);
+	const char *slow, *quick;
+	struct buf text = {};
+	struct run *r;
+
+	(void)state;
+	put(room, "test_mine.c", test);
+	r = start(NULL, "test %s --only mine/test_mine --junit %s", room, xml);
+	finish(r);
+	is_verdict(r, LAB_OK);
+	assert_int_equal(file_read(xml, &text), 0);
+	slow = strstr(text.s, "name=\"sleeps\" time=\"");
+	quick = strstr(text.s, "name=\"is quick\" time=\"");
+	assert_true(slow && quick);
+	slow = strstr(slow, "time=\"") + strlen("time=\"");
+	quick = strstr(quick, "time=\"") + strlen("time=\"");
+	assert_true(strtod(slow, NULL) >= 0.3);
+	assert_true(strtod(quick, NULL) < strtod(slow, NULL));
+	buf_free(&text);
+}
+
 static void a_verdict_that_cannot_be_written_is_an_error(void **state)
 {
 	_cleanup_close_ int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
@@ -2287,6 +2313,7 @@ int main(int argc, char **argv)
 		TEST(mistakes_are_told_with_what_would_be_right),
 		TEST(a_directory_that_cannot_be_read_is_named),
 		TEST(an_output_directory_that_cannot_be_used_is_named),
+		TEST(each_case_has_its_time),
 		TEST(a_verdict_that_cannot_be_written_is_an_error),
 		TEST(what_a_wall_command_says_is_believed_only_if_all_of_it_is_right),
 		TEST(a_dry_run_prints_what_would_boot_and_boots_nothing),
