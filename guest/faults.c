@@ -46,6 +46,7 @@ struct sweep {
 	struct varies after_varies[ITEMS_MAX];
 	bool restless; /* it leaves something behind that only it shows: each try begins with a load */
 	int users;
+	bool over; /* what comes after this would say nothing */
 	unsigned int points, survived, failures;
 };
 
@@ -332,7 +333,8 @@ static void sweep_all(struct sweep *s, const struct way *way)
 		faults_choose(kinds[i]);
 		fault = kinds[i] + (way->first ? way->first(s, kinds[i]) : 1);
 		last = kinds[i] + POINTS_MAX;
-		while (fault <= last && s->failures <= FAILURES_MAX && try_fault(s, way, fault))
+		while (fault <= last && !s->over && s->failures <= FAILURES_MAX &&
+		       try_fault(s, way, fault))
 			fault++;
 		if (fault > last)
 			test_note("only the first %d faults were met", POINTS_MAX);
@@ -476,6 +478,48 @@ static void sweep_load(struct sweep *s)
 	sweep_end(s);
 }
 
+static bool ready_to_be_opened(struct sweep *s, int fault)
+{
+	opener_end();
+	if (!ready_to_load(s, fault))
+		return false;
+	if (!opener_start())
+		SKIP("nobody can be started who opens it");
+	return true;
+}
+
+/*
+ * Nobody waits for those who have a module open when its load fails: it is freed, and what they have open with it.
+ * So what can fail comes before the device can be opened.
+ */
+static bool judge_opened(struct sweep *s, int fault, const struct outcome *o)
+{
+	long ret = o->end == TRY_DONE ? o->result.ret : 0;
+	const char *node = opener_has();
+
+	if (!ret || !node) {
+		opener_end();
+		return true;
+	}
+	complain(s, fault, "it gives -%s, and %s was opened before: its operations are gone",
+		 errno_name(-ret), node);
+	s->over = true;
+	return false;
+}
+
+static void sweep_opened(struct sweep *s)
+{
+	const struct way way = { .ready = ready_to_be_opened,
+				 .judge = judge_opened,
+				 .first = quick ? first_of_init : NULL };
+
+	/* a fault whose place is looked for is no load of its own */
+	sweep_all(s, &way);
+	opener_end();
+	state_restore();
+	sweep_end(s);
+}
+
 static bool judge_unload(struct sweep *s, int fault, const struct outcome *o)
 {
 	long ret = o->result.ret;
@@ -527,6 +571,8 @@ static void test_call(void)
 	state_learn();
 	if (!(c->flags & CALL_MODULE))
 		sweep_call(&sweep);
+	else if (c->flags & CALL_OPENED)
+		sweep_opened(&sweep);
 	else if (c->text)
 		sweep_load(&sweep);
 	else

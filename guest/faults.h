@@ -80,14 +80,15 @@ void item_set(struct item *it, const char *what, long ret, const void *bytes, si
 
 /* faults_call.c */
 
-#define CALL_PARTIAL 0x01 /* less than was asked for is an answer as well */
-#define CALL_LOOSE   0x02 /* several calls: some may have done their work when one fails */
-#define CALL_ONCE    0x04 /* is not made again after it failed */
-#define CALL_FD	     0x08 /* makes a descriptor: the one it made must work */
-#define CALL_RETRIES 0x10 /* the kernel tries again for ever when all fails */
-#define CALL_EXITS   0x20 /* is the end of its process */
-#define CALL_MODULE  0x40 /* loads or unloads */
-#define CALL_QUICK   0x80 /* of the few that reach most */
+#define CALL_PARTIAL 0x01  /* less than was asked for is an answer as well */
+#define CALL_LOOSE   0x02  /* several calls: some may have done their work when one fails */
+#define CALL_ONCE    0x04  /* is not made again after it failed */
+#define CALL_FD	     0x08  /* makes a descriptor: the one it made must work */
+#define CALL_RETRIES 0x10  /* the kernel tries again for ever when all fails */
+#define CALL_EXITS   0x20  /* is the end of its process */
+#define CALL_MODULE  0x40  /* loads or unloads */
+#define CALL_QUICK   0x80  /* of the few that reach most */
+#define CALL_OPENED  0x100 /* while others open what is loaded */
 
 /* struct call - something that is tried with faults */
 struct call {
@@ -111,6 +112,15 @@ struct call {
 size_t calls_make(const struct call **calls);
 /* The descriptor that a CALL_FD made, in the process of the try. */
 int call_fd(void);
+
+/* faults_open.c */
+
+/* A process that opens each node as soon as it is made; false where there can be none. */
+bool opener_start(void);
+/* The node that it has open, or NULL. */
+const char *opener_has(void);
+/* It is killed, and waited for. */
+void opener_end(void);
 
 /* faults_try.c */
 

@@ -680,9 +680,16 @@ static void add_module(void)
 	c = add("load", NULL, run_load, NULL);
 	c->text = conf.params;
 	add("unload", NULL, run_unload, NULL);
+	/* last: a guest does not survive what it finds */
+	if (conf.n_nodes) {
+		c = add("insmod, and an open on its way", NULL, run_load, NULL);
+		c->text = conf.params;
+	}
 	for (c = calls; c < calls + n_calls; c++)
 		if (c->run == run_load || c->run == run_unload)
 			c->flags = CALL_MODULE | CALL_ONCE | CALL_QUICK;
+	if (conf.n_nodes)
+		calls[n_calls - 1].flags |= CALL_OPENED;
 }
 
 size_t calls_make(const struct call **made)

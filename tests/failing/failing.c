@@ -173,9 +173,13 @@ static const struct file_operations failing_fops = {
 	.unlocked_ioctl = failing_ioctl,
 };
 
-/* bug=order: the device goes after the memory that it lies in. bug=node: a driver without its node. */
+/*
+ * bug=early: the device can be opened before the last thing that can fail. bug=order: the same, and it goes after the
+ * memory that it lies in. bug=node: a driver without its node.
+ */
 static int __init failing_init(void)
 {
+	bool early = is_bug("early") || is_bug("order");
 	int ret = -ENOMEM;
 
 	failing = kzalloc(sizeof(*failing), GFP_KERNEL);
@@ -188,22 +192,36 @@ static int __init failing_init(void)
 	failing->misc.name = "failing";
 	failing->misc.mode = 0666;
 	failing->misc.fops = &failing_fops;
+	if (early) {
+		ret = misc_register(&failing->misc);
+		if (ret)
+			goto out_free;
+	}
+	failing->dir = kobject_create_and_add("failing", kernel_kobj);
+	if (!failing->dir) {
+		ret = -ENOMEM;
+		goto out_device;
+	}
+	if (early)
+		return 0;
 	ret = misc_register(&failing->misc);
 	if (ret && is_bug("node"))
 		failing->misc.fops = NULL;
 	else if (ret)
-		goto out_free;
-	failing->dir = kobject_create_and_add("failing", kernel_kobj);
-	if (failing->dir)
-		return 0;
-	ret = -ENOMEM;
+		goto out_dir;
+	return 0;
+
+out_dir:
+	kobject_put(failing->dir);
+	goto out_free;
+out_device:
 	if (is_bug("order")) {
 		kfree(failing->text);
 		kfree(failing);
 		misc_deregister(&failing->misc);
 		return ret;
 	}
-	if (failing->misc.fops)
+	if (early)
 		misc_deregister(&failing->misc);
 out_free:
 	kfree(failing->text);
