@@ -275,12 +275,6 @@ static int __init greeter_init(void)
 	}
 	greeter_cdev->ops = &greeter_fops;
 	greeter_cdev->owner = THIS_MODULE;
-	ret = cdev_add(greeter_cdev, greeter_number, 1);
-	if (ret) {
-		pr_err("cannot add the device: %d\n", ret);
-		kobject_put(&greeter_cdev->kobj);
-		goto err_class;
-	}
 
 	dev = device_create(greeter_class, NULL, greeter_number, NULL, GREETER_NAME);
 	if (IS_ERR(dev)) {
@@ -288,11 +282,22 @@ static int __init greeter_init(void)
 		pr_err("cannot create the node: %d\n", ret);
 		goto err_cdev;
 	}
+	/*
+	 * Until here an open is ENXIO. From here on it succeeds, and a load that fails waits for nobody
+	 * who has the device open, or waits for it: so nothing that can fail may come later.
+	 */
+	ret = cdev_add(greeter_cdev, greeter_number, 1);
+	if (ret) {
+		pr_err("cannot add the device: %d\n", ret);
+		goto err_node;
+	}
 	pr_info("/dev/" GREETER_NAME ", policy %s\n", policy);
 	return 0;
 
+err_node:
+	device_destroy(greeter_class, greeter_number);
 err_cdev:
-	cdev_del(greeter_cdev);
+	kobject_put(&greeter_cdev->kobj);
 err_class:
 	class_destroy(greeter_class);
 err_region:

@@ -179,25 +179,28 @@ static int __init minors_init(void)
 	}
 	minors_cdev->ops = &minors_fops;
 	minors_cdev->owner = THIS_MODULE;
-	/* From here on it can be opened by number, so nothing that an open needs may come later. */
-	ret = cdev_add(minors_cdev, minors_first, count);
-	if (ret) {
-		pr_err("cannot add the device: %d\n", ret);
-		kobject_put(&minors_cdev->kobj);
-		goto err_class;
-	}
 
-	/* From here on by name. */
 	ret = minors_create_nodes();
 	if (ret) {
 		pr_err("cannot create the nodes: %d\n", ret);
 		goto err_cdev;
 	}
+	/*
+	 * Until here an open is ENXIO. From here on it succeeds, and a load that fails waits for nobody
+	 * who has a device open: so nothing that can fail may come later.
+	 */
+	ret = cdev_add(minors_cdev, minors_first, count);
+	if (ret) {
+		pr_err("cannot add the device: %d\n", ret);
+		goto err_nodes;
+	}
 	pr_info("%u devices from /dev/" MINORS_NAME "0, major %u\n", count, MAJOR(minors_first));
 	return 0;
 
+err_nodes:
+	minors_remove_nodes(count);
 err_cdev:
-	cdev_del(minors_cdev);
+	kobject_put(&minors_cdev->kobj);
 err_class:
 	class_destroy(minors_class);
 err_region:
