@@ -117,6 +117,10 @@ static int greeter_open(struct inode *inode, struct file *file)
 {
 	int ret;
 
+	/* The kernel would refuse it after this, and it would have been taken and counted. */
+	if (file->f_flags & O_DIRECT)
+		return -EINVAL;
+
 	switch (greeter_policy) {
 	case POLICY_WAIT:
 		ret = greeter_take_waiting(file);

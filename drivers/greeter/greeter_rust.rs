@@ -9,7 +9,7 @@ use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     bindings,
     error::to_result,
-    fs::{File, Kiocb},
+    fs::{file::flags, File, Kiocb},
     iov::IovIterDest,
     miscdevice::{MiscDevice, MiscDeviceOptions, MiscDeviceRegistration},
     prelude::*,
@@ -109,7 +109,11 @@ fn line(number: u64, buffer: &mut [u8; GREETER_LINE_MAX as usize]) -> &[u8] {
 impl MiscDevice for Greeter {
     type Ptr = KBox<Self>;
 
-    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+    fn open(file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<KBox<Self>> {
+        // The kernel would refuse it after this, and it would have been taken and counted.
+        if file.flags() & flags::O_DIRECT != 0 {
+            return Err(EINVAL);
+        }
         let mut greeter = KBox::new(Self::take()?, GFP_KERNEL_ACCOUNT)?;
 
         greeter.number = GREETINGS.fetch_add(1, Relaxed).wrapping_add(1);

@@ -265,6 +265,23 @@ TEST(an_open_that_is_refused_is_not_counted)
 	EXPECT_EQ(times(fd), n + 1);
 }
 
+/* That there is no page cache to go round the kernel finds out after the driver's open. */
+TEST(an_open_with_O_DIRECT_is_EINVAL_and_not_counted)
+{
+	unsigned long long n;
+	int fd;
+
+	use_policy("busy");
+	fd = open_node();
+	n = times(fd);
+	close(fd);
+	EXPECT_EQ(try_open(O_RDONLY | O_DIRECT), -EINVAL);
+	fd = open_node();
+	EXPECT_EQ(times(fd), n + 1);
+	EXPECT_EQ(try_open(O_RDONLY | O_DIRECT), -EINVAL);
+	expect_refused("while open", EBUSY);
+}
+
 TEST(a_short_buffer_gets_a_part_and_the_next_read_the_rest)
 {
 	char whole[GREETER_LINE_MAX], parts[GREETER_LINE_MAX];

@@ -53,6 +53,9 @@ static int minors_line(const struct file *file, char line[MINORS_LINE_MAX])
  */
 static int minors_open(struct inode *inode, struct file *file)
 {
+	/* The kernel would refuse it after this, and it would have been counted. */
+	if (file->f_flags & O_DIRECT)
+		return -EINVAL;
 	/* Other minors do not get here: the region ends where the devices do. */
 	file->private_data =
 		(void *)(unsigned long)atomic64_inc_return(&minors_opens[iminor(inode)]);

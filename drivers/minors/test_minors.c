@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -185,6 +186,16 @@ TEST(a_read_gives_the_minor_and_how_often_the_device_was_opened)
 	for (nr = 0; nr < MINORS_COUNT_DEFAULT; nr++)
 		for (i = 1; i <= 3; i++)
 			EXPECT_EQ(open_and_count(nr), i);
+}
+
+/* That there is no page cache to go round the kernel finds out after the driver's open. */
+TEST(an_open_with_O_DIRECT_is_EINVAL_and_not_counted)
+{
+	unsigned long long n = open_and_count(0);
+
+	EXPECT_EQ(open(node(0), O_RDONLY | O_DIRECT | O_CLOEXEC), -1);
+	EXPECT_EQ(errno, EINVAL);
+	EXPECT_EQ(open_and_count(0), n + 1);
 }
 
 TEST(each_device_counts_its_own_opens_only)
