@@ -47,7 +47,7 @@ static_assert(MYMEM_ADD_ALIGN == sizeof(atomic64_t));
 /* Up to here, a read may turn out to be in vain and be done a second time. */
 #define MYMEM_QUICK ((size_t)SZ_4K)
 
-/* Up to here, user data goes over the stack, so that no fault happens under the lock. */
+/* Up to here, what is read and written goes over the stack, so that no fault happens under the lock. */
 #define MYMEM_SMALL 64
 
 #ifndef ITER_DEST /* before 6.2 */
@@ -367,6 +367,22 @@ static size_t mymem_copy_iter(u8 *bytes, size_t len, struct iov_iter *iter, bool
 	return done;
 }
 
+/* Gives the lock back. What is short goes over the stack: its faults hold up nobody. */
+static size_t mymem_give(struct mymem *mm, loff_t pos, size_t n, struct iov_iter *to)
+{
+	u8 small[MYMEM_SMALL];
+	size_t done;
+
+	if (n <= MYMEM_SMALL) {
+		memcpy(small, mm->bytes + pos, n);
+		mymem_unlock_shared(mm);
+		return _copy_to_iter(small, n, to);
+	}
+	done = mymem_copy_iter(mm->bytes + pos, n, to, false);
+	mymem_unlock_shared(mm);
+	return done;
+}
+
 static ssize_t mymem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct mymem *mm = &mymem;
@@ -379,8 +395,7 @@ static ssize_t mymem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	ret = iocb->ki_flags & IOCB_NOWAIT ? mymem_trylock(mm, false) : mymem_lock_shared(mm);
 	if (ret)
 		return ret;
-	done = mymem_copy_iter(mm->bytes + iocb->ki_pos, n, to, false);
-	mymem_unlock_shared(mm);
+	done = mymem_give(mm, iocb->ki_pos, n, to);
 	iocb->ki_pos += done;
 	return done ?: -EFAULT;
 }
@@ -436,8 +451,7 @@ static noinline ssize_t mymem_fop_read_slow(struct mymem *mm, char __user *to, s
 	iov_iter_ubuf(&iter, ITER_DEST, to, n);
 	if (mymem_lock_shared(mm))
 		return -EINTR;
-	done = mymem_copy_iter(mm->bytes + *ppos, n, &iter, false);
-	mymem_unlock_shared(mm);
+	done = mymem_give(mm, *ppos, n, &iter);
 	*ppos += done;
 	return done ?: -EFAULT;
 }

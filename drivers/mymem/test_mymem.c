@@ -578,7 +578,8 @@ struct held {
 	int fd, uffd;
 	unsigned char *page, *buffer;
 	size_t len;
-	bool write;
+	off_t at;
+	bool write, vector;
 	pthread_t thread;
 	ssize_t result;
 };
@@ -586,9 +587,14 @@ struct held {
 static void *hold_run(void *arg)
 {
 	struct held *h = arg;
+	struct iovec iov = { h->buffer, h->len };
 
-	h->result =
-		h->write ? pwrite(h->fd, h->buffer, h->len, 0) : pread(h->fd, h->buffer, h->len, 0);
+	if (h->vector)
+		h->result = preadv(h->fd, &iov, 1, h->at);
+	else if (h->write)
+		h->result = pwrite(h->fd, h->buffer, h->len, h->at);
+	else
+		h->result = pread(h->fd, h->buffer, h->len, h->at);
 	return NULL;
 }
 
@@ -675,7 +681,7 @@ TEST(a_short_read_waits_for_a_write_that_is_half_done)
 	struct reading r = { .fd = open_node(O_RDWR) };
 	long long end;
 	pthread_t thread;
-	struct held h;
+	struct held h = { 0 };
 
 	memset(old, 0x77, sizeof(old));
 	ASSERT_EQ(pwrite(r.fd, old, sizeof(old), 0), sizeof(old));
@@ -722,7 +728,7 @@ TEST(a_short_read_does_not_wait_for_a_read)
 {
 	int fd = open_node(O_RDWR);
 	unsigned char buf[SMALL];
-	struct held h;
+	struct held h = { 0 };
 
 	need_nowait(fd);
 	hold_begin(&h, 1000, false);
@@ -730,10 +736,30 @@ TEST(a_short_read_does_not_wait_for_a_read)
 	hold_end(&h);
 }
 
+TEST(a_short_transfer_to_memory_that_is_not_there_yet_holds_up_nobody)
+{
+	int fd = open_node(O_RDWR);
+	struct held read = { 0 }, vector = { .vector = true }, write = { 0 }, end = { 0 };
+
+	need_nowait(fd);
+	end.at = SIZE - 8;
+	hold_begin(&read, SMALL, false);
+	hold_begin(&vector, SMALL, false);
+	hold_begin(&write, SMALL, true);
+	hold_begin(&end, SMALL, false);
+	EXPECT_EQ(try_write(fd, 100), 100);
+	EXPECT_EQ(try_read(fd), 100);
+	end.len = 8;
+	hold_end(&end);
+	hold_end(&write);
+	hold_end(&vector);
+	hold_end(&read);
+}
+
 TEST(a_transfer_that_may_not_wait_is_EAGAIN_while_another_has_the_lock)
 {
 	int fd = open_node(O_RDWR);
-	struct held h;
+	struct held h = { 0 };
 
 	need_nowait(fd);
 	EXPECT_EQ(try_read(fd), 100);
@@ -748,7 +774,7 @@ TEST(a_transfer_that_may_not_wait_is_EAGAIN_while_another_has_the_lock)
 
 TEST(with_the_rwsem_readers_do_not_wait_for_each_other)
 {
-	struct held h;
+	struct held h = { 0 };
 	int fd;
 
 	need_locks();
@@ -767,7 +793,7 @@ TEST(with_the_rwsem_readers_do_not_wait_for_each_other)
 
 TEST(without_a_lock_nobody_waits)
 {
-	struct held h;
+	struct held h = { 0 };
 	int fd;
 
 	need_locks();
@@ -793,7 +819,7 @@ static ssize_t write_at_once(int fd)
 TEST(a_small_transfer_that_faults_does_not_have_the_lock)
 {
 	int fd = open_node(O_RDWR);
-	struct held h;
+	struct held h = { 0 };
 
 	hold_begin(&h, SMALL, false);
 	EXPECT_EQ(write_at_once(fd), 100);
@@ -807,7 +833,7 @@ TEST(who_waits_for_the_lock_can_be_killed)
 {
 	int fd = open_node(O_RDWR), status = 0, i;
 	long long end;
-	struct held h;
+	struct held h = { 0 };
 	char buf[1];
 	pid_t pid;
 
