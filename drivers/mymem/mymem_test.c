@@ -502,7 +502,6 @@ static const struct file_operations call_fops = {
 	.open = call_open,
 	.release = call_release,
 	.unlocked_ioctl = call_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
 };
 
 /* Load and unload. */
