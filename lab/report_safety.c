@@ -31,6 +31,22 @@ static json_t *row_for(json_t *rows, const json_t *row, size_t run)
 	return found;
 }
 
+/* jansson takes two that are not there for different ones. */
+static bool is_equal(const json_t *a, const json_t *b)
+{
+	return a == b || json_equal(a, b);
+}
+
+static bool is_same(const json_t *to, const json_t *row, const struct store *store, size_t run)
+{
+	size_t newest = json_integer_value(json_object_get(to, "run"));
+
+	return is_equal(json_object_get(to, "diff"), json_object_get(row, "diff")) &&
+	       is_equal(json_object_get(to, "module"), json_object_get(row, "module")) &&
+	       is_equal(json_object_get(store->runs[newest].json, "kernels"),
+			json_object_get(store->runs[run].json, "kernels"));
+}
+
 bool report_read_safety(struct report *r, size_t run)
 {
 	const json_t *matrix = json_object_get(r->store->runs[run].json, "safety");
@@ -44,6 +60,9 @@ bool report_read_safety(struct report *r, size_t run)
 	json_array_foreach(json_object_get(matrix, "rows"), i, row) {
 		json_t *to = row_for(r->bugs, row, run);
 
+		/* cells of another mistake, or of another kernel, are none of this row */
+		if (!is_same(to, row, r->store, run))
+			continue;
 		json_array_foreach(json_object_get(row, "cells"), c, cell) {
 			const char *name = store_text(json_array_get(columns, c), "name");
 			json_t *cells = json_object_get(to, "cells");

@@ -11,7 +11,7 @@
 #include "proc.h"
 #include "source.h"
 
-#define RECIPE "1" /* raised when what a probe does changes */
+#define RECIPE "2" /* raised when what a probe does changes */
 #define C_ONLY (1u << SAFETY_C)
 #define BOTH   (1u << SAFETY_C | 1u << SAFETY_RUST)
 #define C_TEXT "it reads C"

@@ -89,10 +89,19 @@ struct said {
 	struct complaint *v;
 	size_t n;
 	char *unmeasured; /* the reason, or NULL */
-	char *no_build;	  /* it does not compile: the error, or NULL */
-	bool known;	  /* it was measured, here or in the cache */
+	struct blind {
+		char *by, *why;
+	} * blind; /* words of which it could not have said anything */
+	size_t n_blind;
+	char *no_build; /* it does not compile: the error, or NULL */
+	bool known;	/* it was measured, here or in the cache */
 };
-/* Adds one, unless the same was said already; @what NULL: made of @text. */
+/* It could not say anything of that word; once a word. */
+void said_blind(struct said *s, const char *by, const char *why);
+/*
+ * Adds one, unless the same was said already; @what NULL: made of @text. What the log said in one job is another thing in
+ * the next.
+ */
 void said_add(struct said *s, const char *by, const char *what, const char *text, const char *at);
 void said_free(struct said *s);
 json_t *said_json(const struct said *s);

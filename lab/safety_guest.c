@@ -16,6 +16,7 @@
 	4 /* a second of a guest that is repeatable has as many calls as so many of another */
 #define LEAKS_S	   120
 #define GUEST_S	   900
+#define HOST_S	   60 /* of a second of a guest that is repeatable, on a busy host */
 #define SILENCE_S  120
 #define FEW_CYCLES "60" /* of loads: as few as tell a leak */
 
@@ -27,7 +28,7 @@
 #define KASAN_APPEND "kmemleak=on"
 #define DEBUG_MB     1024
 
-#define GUEST_RECIPE "2" /* changed when what runs in these guests changes */
+#define GUEST_RECIPE "3" /* changed when what runs in these guests changes */
 
 /*
  * What runs, in this order; where it takes the guest with it, the next guest begins with what comes after it. The stress
@@ -50,7 +51,8 @@ struct guest {
 	struct boot boot;
 	size_t probe;
 	enum stage stage; /* the first that is still to be run; STAGES: none */
-	size_t tries;
+	size_t tries;	  /* that did not come up, one after the other */
+	bool asked;	  /* for what was lost */
 };
 
 /* --- which kernel, and how it is booted --- */
@@ -68,6 +70,7 @@ static const char *append_of(size_t probe)
 static char *guest_version(const struct safety *s, size_t probe, const char *why, struct hash *h)
 {
 	const struct kernel *k = kernel_of(s, probe);
+	_cleanup_free_ char *qemu = k->name ? vm_qemu_version(k->arch) : NULL;
 	struct guest_tools tools = {};
 	char number[64];
 
@@ -80,6 +83,7 @@ static char *guest_version(const struct safety *s, size_t probe, const char *why
 	hash_puts(h, k->rust_id);
 	hash_puts(h, tools.id);
 	hash_puts(h, append_of(probe) ?: "");
+	hash_puts(h, qemu ?: "");
 	hash_puts(h, GUEST_RECIPE);
 	hash_puts(h, number);
 	guest_tools_free(&tools);
@@ -147,10 +151,16 @@ static bool is_repeatable(const struct guest *g)
 	return g->stage == STAGE_STRESS && g->probe == PROBE_STOCK;
 }
 
+/* Of the guest. */
+static int stress_seconds(const struct guest *g)
+{
+	return is_repeatable(g) ? g->s->stress_s / FASTER ?: 1 : g->s->stress_s;
+}
+
 static void add_stress(struct guest *g)
 {
 	const struct safety *s = g->s;
-	int seconds = is_repeatable(g) ? s->stress_s / FASTER ?: 1 : s->stress_s;
+	int seconds = stress_seconds(g);
 	struct boot *b = &g->boot;
 	struct job *j;
 
@@ -251,6 +261,16 @@ static const char *job_word(const char *name)
 								      job;
 }
 
+/* "[<00000000a1b2c3d4>] foxes_open+0x1a/0x80 [foxes]": the function; a new string. */
+static char *function_of(const char *frame)
+{
+	const char *end = strchr(frame, '+'), *start = end;
+
+	while (start && start > frame && start[-1] != ' ')
+		start--;
+	return end ? xstrndup(start, end - start) : xstrdup(frame);
+}
+
 /* "unreferenced object 0xffff... (size 64):", and the first function of a module in the trace below. */
 static void read_leaks(const struct job *j, const char *module, struct said *out)
 {
@@ -260,20 +280,21 @@ static void read_leaks(const struct job *j, const char *module, struct said *out
 
 	strv_split(&lines, j->out.s ?: "", "\n");
 	for (size_t i = 0; i < lines.n; i++) {
-		_cleanup_free_ char *text = NULL;
+		_cleanup_free_ char *text = NULL, *what = NULL;
 
 		if (str_starts(lines.v[i], "unreferenced object"))
 			object = lines.v[i];
 		else if (object && strstr(lines.v[i], tag)) {
 			text = xasprintf("%s %s", object, str_trim(lines.v[i]));
-			said_add(out, "log/leak", NULL, text, j->name);
+			what = function_of(lines.v[i]);
+			said_add(out, "log/leak", what, text, j->name);
 			object = NULL;
 		}
 	}
 	strv_free(&lines);
 }
 
-static void read_job(const struct guest *g, const struct job *j, struct said *out)
+static void read_job(struct guest *g, const struct job *j, struct said *out)
 {
 	const char *by = job_word(j->name);
 	struct ktap *t = ktap_new(NULL, j->name);
@@ -282,6 +303,9 @@ static void read_job(const struct guest *g, const struct job *j, struct said *ou
 	if (str_starts(by, "log/leak")) {
 		if (j->ended)
 			read_leaks(j, g->m->name, out);
+		/* 0: nothing, 1: something */
+		g->asked |= j->ended && str_ends(j->name, "/leaks") &&
+			    strcmp(j->status, "timeout") && atoi(j->status) <= 1;
 		ktap_free(t);
 		return;
 	}
@@ -299,14 +323,16 @@ static void read_job(const struct guest *g, const struct job *j, struct said *ou
 	}
 	if (j->ended && !strcmp(j->status, "timeout")) {
 		_cleanup_free_ char *text = xasprintf("it does not end within %d s", j->timeout_s);
+		_cleanup_free_ char *timeout = xasprintf("%s: timeout", j->name);
 
-		said_add(out, by, "timeout", text, j->name);
+		said_add(out, by, timeout, text, j->name);
 	} else if (j->ended && atoi(j->status) && atoi(j->status) != 77 && !ktap_count(t).failed) {
 		_cleanup_free_ char *text =
 			xasprintf("exit status %s%s%s", j->status, j->err.n ? ": " : "",
 				  j->err.n ? j->err.s : "");
+		_cleanup_free_ char *status = xasprintf("%s: exit status", j->name);
 
-		said_add(out, by, "exit status", str_trim(text), j->name);
+		said_add(out, by, status, str_trim(text), j->name);
 	}
 	ktap_free(t);
 }
@@ -353,11 +379,10 @@ static void judge(struct boot *b)
 	struct said *out = &g->x->said[g->probe];
 	const struct vm *vm = &g->boot.vm;
 
-	g->tries++;
 	if (vm->end == VM_STOPPED)
 		return;
 	if (!vm->ready_s || vm->end == VM_QEMU_FAILED) {
-		if (g->tries > 1) {
+		if (++g->tries > 1) {
 			free(out->unmeasured);
 			out->unmeasured = xasprintf("its guest does not come up: %s",
 						    vm->why ?: vm_end_name(vm->end));
@@ -365,6 +390,7 @@ static void judge(struct boot *b)
 		}
 		return;
 	}
+	g->tries = 0;
 	for (size_t i = 0; i < g->boot.n; i++)
 		if (g->boot.jobs[i].begun)
 			read_job(g, &g->boot.jobs[i], out);
@@ -372,6 +398,8 @@ static void judge(struct boot *b)
 	read_end(g, out);
 	g->stage = next_stage(g);
 	out->known = g->stage == STAGES;
+	if (out->known && g->probe == PROBE_KASAN && !g->asked)
+		said_blind(out, "log/leak", "its guest did not live to be asked for what was lost");
 	if (out->known)
 		safety_keep(g->s, g->x, g->probe);
 }
@@ -390,7 +418,7 @@ static enum lab_exit add_jobs(struct guest *g)
 	b->on_end = judge;
 	b->ctx = g;
 	b->vm.append = append_of(g->probe);
-	b->vm.timeout_s = GUEST_S + s->stress_s;
+	b->vm.timeout_s = GUEST_S + stress_seconds(g) * (is_repeatable(g) ? HOST_S : 1);
 	b->vm.exact = b->vm.repeatable = is_repeatable(g);
 	/* on the exact clock seconds are as long as they take */
 	b->vm.silence_s = b->vm.exact ? 0 : SILENCE_S;
@@ -474,8 +502,8 @@ enum lab_exit probe_guests(struct safety *s, size_t probe, struct subject **x, s
 		if (lab_interrupted())
 			ret = LAB_INTERRUPTED;
 	}
-	/* one more: a guest that does not come up is tried again */
-	for (int round = 0; round <= STAGES && !ret && count_unfinished(guests, n); round++) {
+	/* twice as many: a guest that does not come up is tried again */
+	for (int round = 0; round < 2 * STAGES && !ret && count_unfinished(guests, n); round++) {
 		ret = boot_unfinished(guests, n);
 		if (lab_options.dry_run)
 			break;

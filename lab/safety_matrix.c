@@ -98,13 +98,34 @@ char *safety_plain(const char *text)
 	return b.s;
 }
 
+/* Of a path "module/job/case", whether two have the same job; none is one as well. */
+static bool same_job(const char *a, const char *b)
+{
+	const char *in_a = a ? strchr(a, '/') : NULL, *in_b = b ? strchr(b, '/') : NULL;
+	size_t n = in_a ? 1 + strcspn(in_a + 1, "/") : 0;
+
+	if (!in_a || !in_b)
+		return in_a == in_b;
+	return n == 1 + strcspn(in_b + 1, "/") && !strncmp(in_a, in_b, n);
+}
+
+void said_blind(struct said *s, const char *by, const char *why)
+{
+	for (size_t i = 0; i < s->n_blind; i++)
+		if (!strcmp(s->blind[i].by, by))
+			return;
+	s->blind = xrealloc(s->blind, s->n_blind + 1, sizeof(*s->blind));
+	s->blind[s->n_blind++] = (struct blind){ xstrdup(by), xstrdup(why) };
+}
+
 void said_add(struct said *s, const char *by, const char *what, const char *text, const char *at)
 {
 	_cleanup_free_ char *plain = what ? NULL : safety_plain(text);
 
 	what = what ?: plain;
 	for (size_t i = 0; i < s->n; i++)
-		if (!strcmp(s->v[i].by, by) && !strcmp(s->v[i].what, what))
+		if (!strcmp(s->v[i].by, by) && !strcmp(s->v[i].what, what) &&
+		    (!str_starts(by, "log/") || same_job(s->v[i].at, at)))
 			return;
 	s->v = xrealloc(s->v, s->n + 1, sizeof(*s->v));
 	s->v[s->n++] = (struct complaint){ xstrdup(by), xstrdup(what), xstrdup(text),
@@ -119,7 +140,12 @@ void said_free(struct said *s)
 		free(s->v[i].text);
 		free(s->v[i].at);
 	}
+	for (size_t i = 0; i < s->n_blind; i++) {
+		free(s->blind[i].by);
+		free(s->blind[i].why);
+	}
 	free(s->v);
+	free(s->blind);
 	free(s->unmeasured);
 	free(s->no_build);
 	*s = (struct said){};
@@ -127,18 +153,21 @@ void said_free(struct said *s)
 
 json_t *said_json(const struct said *s)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *blind = json_object();
 
 	for (size_t i = 0; i < s->n; i++)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*}", "by", s->v[i].by,
 						      "what", s->v[i].what, "text", s->v[i].text,
 						      "at", s->v[i].at));
-	return json_pack("{s:s*, s:o}", "no_build", s->no_build, "said", list);
+	for (size_t i = 0; i < s->n_blind; i++)
+		json_object_set_new(blind, s->blind[i].by, json_string(s->blind[i].why));
+	return json_pack("{s:s*, s:o, s:o}", "no_build", s->no_build, "said", list, "blind", blind);
 }
 
 bool said_read(const json_t *o, struct said *s)
 {
 	const json_t *list = json_object_get(o, "said");
+	const char *word;
 	json_t *c;
 	size_t i;
 
@@ -150,6 +179,9 @@ bool said_read(const json_t *o, struct said *s)
 
 		if (by && what)
 			said_add(s, by, what, store_text(c, "text") ?: what, store_text(c, "at"));
+	}
+	json_object_foreach(json_object_get(o, "blind"), word, c) {
+		said_blind(s, word, json_string_value(c) ?: "");
 	}
 	return s->known;
 }
@@ -171,6 +203,15 @@ static void cell_set(struct safety_cell *cell, enum safety_state is, const char 
 static bool said_by(const struct safety_column *c, const struct complaint *by)
 {
 	return str_ends(c->by, "/") ? str_starts(by->by, c->by) : !strcmp(by->by, c->by);
+}
+
+/* Why a probe could not have said anything in this column, or NULL. */
+static const char *blind_in(const struct safety_column *c, const struct said *s)
+{
+	for (size_t i = 0; i < s->n_blind; i++)
+		if (!strcmp(s->blind[i].by, c->by))
+			return s->blind[i].why;
+	return NULL;
 }
 
 static bool has(const struct said *s, const struct complaint *c)
@@ -233,7 +274,7 @@ void safety_judge(const struct safety_column *c, enum safety_language language,
 		  const struct said *bug, const struct said *control, struct safety_cell *cell)
 {
 	const struct said *build = &bug[PROBE_BUILD];
-	const char *why = NULL, *reads = NULL;
+	const char *why = NULL, *reads = NULL, *blind;
 	size_t measured = 0, common = 0, can = 0;
 
 	*cell = (struct safety_cell){};
@@ -253,7 +294,9 @@ void safety_judge(const struct safety_column *c, enum safety_language language,
 			why = why ?: bug[p].unmeasured ?: control[p].unmeasured;
 			continue;
 		}
-		measured++;
+		blind = blind_in(c, &bug[p]) ?: blind_in(c, &control[p]);
+		why = why ?: blind;
+		measured += !blind;
 		judge_probe(c, &bug[p], &control[p], cell, &common);
 		judge_log(c, &bug[p], &control[p], cell);
 	}

@@ -13,12 +13,14 @@
 
 static char *run_version(const struct safety *s, struct hash *h)
 {
+	_cleanup_free_ char *qemu = s->kasan.name ? vm_qemu_version(s->kasan.arch) : NULL;
 	struct guest_tools tools = {};
 
 	if (!s->kasan.name)
 		return xstrdup(s->no_kasan ?: "there is no such kernel here");
 	if (build_guest_tools(s->kasan.arch, &tools))
 		return xstrdup("the guest's programs cannot be built");
+	hash_puts(h, qemu ?: "");
 	hash_puts(h, s->kasan.id);
 	hash_puts(h, s->kasan.rust_id);
 	hash_puts(h, tools.id);
@@ -54,11 +56,15 @@ static void read_failures(const char *by, const struct ktap *t, const char *path
 		read_failures(by, t->children[i], inner, out);
 	}
 	if (t->result >= KTAP_FAIL && !explained && *path) {
-		_cleanup_free_ char *text =
-			xasprintf("%s: %s", t->name, t->reason ?: ktap_result_name(t->result));
-		_cleanup_free_ char *plain = safety_plain(text);
+		const char *why = t->reason	     ?:
+					  t->notes.n ? t->notes.v[0] :
+						       ktap_result_name(t->result);
+		_cleanup_free_ char *text = xasprintf("%s: %s", t->name, why);
+		_cleanup_free_ char *plain = safety_plain(why), *what = NULL;
 
-		said_add(out, by, plain, text, path);
+		/* "write 64" is another call than "write 1"; crashes are numbered as they come */
+		what = strcmp(by, "fuzz") ? xasprintf("%s: %s", path, plain) : xstrdup(plain);
+		said_add(out, by, what, text, path);
 	}
 }
 

@@ -14,6 +14,11 @@
 
 #define TOOL_TIMEOUT_S 900
 
+static char *not_done(void)
+{
+	return xasprintf("it was not done after %d s", TOOL_TIMEOUT_S);
+}
+
 static char *tool_version(const char *tool, struct hash *h)
 {
 	char *argv[] = { (char *)tool, "--version", NULL };
@@ -45,7 +50,7 @@ static char *shown(const char *line, const struct subject *x)
 char *probe_build_version(const struct safety *s, struct hash *h)
 {
 	kernel_version(&s->stock, h);
-	return NULL;
+	return s->stock.rust_id[0] ? NULL : tool_version(s->stock.cc, h);
 }
 
 /* What a compiler says beside its verdict on a line of the source. */
@@ -100,9 +105,12 @@ void safety_read_build(const struct subject *x, const char *text, bool failed, s
 	_cleanup_free_ char *error = NULL;
 
 	read_compiler(text, x, out, &error);
-	if (failed)
-		out->no_build = xstrdup(error ?: "the build fails and gives no reason");
-	out->known = true;
+	/* a compiler that was killed has not judged */
+	if (failed && !error)
+		out->unmeasured = xstrdup("the build fails and gives no reason");
+	else if (failed)
+		out->no_build = xstrdup(error);
+	out->known = !out->unmeasured;
 }
 
 enum lab_exit probe_build(struct safety *s, struct subject *x, struct said *out)
@@ -127,12 +135,12 @@ enum lab_exit probe_build(struct safety *s, struct subject *x, struct said *out)
 static const char checker[] =
 	"#!/bin/sh\n"
 	"out=${0%/*}\n"
-	"sparse \"$@\" >>$out/sparse 2>&1\n"
+	"sparse \"$@\" >>$out/sparse 2>&1 || echo $? >>$out/sparse.failed\n"
 	"for a; do shift; case $a in\n"
-	"  --arch=*|-Wbitwise|-Wno-return-void|-Wno-unknown-attribute|-Wp,-MM*) ;;\n"
+	"  --arch=*|-Wbitwise|-Wno-return-void|-Wno-unknown-attribute|-Wp,-MM*|-m*-endian) ;;\n"
 	"  *) set -- \"$@\" \"$a\" ;; esac; done\n"
 	"$SAFETY_CC \"$@\" -fanalyzer -c -o $out/object.o "
-	">>$out/analyzer 2>&1\n"
+	">>$out/analyzer 2>&1 || echo $? >>$out/analyzer.failed\n"
 	"for a; do shift; case $a in\n"
 	"  -mindirect-branch*|-mpreferred-stack*|-fno-allow-store*|-fconserve-stack|-mrecord-mcount|-mskip-rax*|\\\n"
 	"  -fplugin*|-fmin-function-alignment*|-falign-*|-mfunction-return*|-fno-var-tracking*|-ftrivial-auto*|\\\n"
@@ -140,7 +148,8 @@ static const char checker[] =
 	"  -fpatchable-function*|-mabi=lp64|-mstack-protector*|-fno-stack-clash*|-fsanitize=*|-fno-ipa*|\\\n"
 	"  -femit-struct*|-mno-fdpic|-fno-code-hoisting|-fcallgraph*|-fdiagnostics*) ;;\n"
 	"  *) set -- \"$@\" \"$a\" ;; esac; done\n"
-	"clang \"$@\" --analyze --analyzer-output text -Qunused-arguments -o /dev/null >>$out/clang 2>&1\n"
+	"clang \"$@\" --analyze --analyzer-output text -Qunused-arguments -o /dev/null >>$out/clang 2>&1 "
+	"|| echo $? >>$out/clang.failed\n"
 	"exit 0\n";
 
 static const char *const checkers[] = { "sparse", "analyzer", "clang" };
@@ -179,8 +188,23 @@ static void read_checker(const char *by, const char *text, const struct subject 
 	strv_free(&lines);
 }
 
+/* One that ended with an error, and said nothing that counts, has not looked. */
+static void read_status(const char *by, const char *path, const char *text, struct said *out)
+{
+	_cleanup_free_ char *failed = xasprintf("%s.failed", path), *last = NULL, *why = NULL;
+
+	if (!file_exists(failed))
+		return;
+	for (size_t i = 0; i < out->n; i++)
+		if (!strcmp(out->v[i].by, by))
+			return;
+	last = str_last_line(text);
+	why = xasprintf("%s fails: %.200s", by, *last ? last : "it says nothing");
+	said_blind(out, by, why);
+}
+
 static enum lab_exit run_checkers(const struct safety *s, const struct subject *x, const char *room,
-				  const char *program)
+				  const char *program, struct said *out)
 {
 	const struct kernel *k = &s->host;
 	_cleanup_free_ char *cc = xasprintf("SAFETY_CC=%s", k->cc);
@@ -204,6 +228,10 @@ static enum lab_exit run_checkers(const struct safety *s, const struct subject *
 	ret = proc_run(&p);
 	if (!ret && p.status)
 		lab_verbose("%s: make ends with %d\n%s", x->dir, p.status, p.err.s ?: "");
+	if (ret == LAB_TIMEOUT) {
+		out->unmeasured = not_done();
+		ret = LAB_OK;
+	}
 	proc_free(&p);
 	strv_free(&argv);
 	return ret;
@@ -226,7 +254,7 @@ enum lab_exit probe_checkers(struct safety *s, struct subject *x, struct said *o
 	if (!err && chmod(program, 0755))
 		err = -errno;
 	ret = err ? lab_fail(LAB_CANNOT, NULL, "cannot copy %s: %s", x->dir, strerror(-err)) :
-		    run_checkers(s, x, room, program);
+		    run_checkers(s, x, room, program, out);
 	for (size_t i = 0; i < ARRAY_SIZE(checkers) && !ret; i++) {
 		_cleanup_free_ char *path = xasprintf("%s/%s", tmp, checkers[i]);
 		_cleanup_free_ char *from = xasprintf("%s/", room), *text = NULL;
@@ -236,10 +264,13 @@ enum lab_exit probe_checkers(struct safety *s, struct subject *x, struct said *o
 			continue;
 		text = str_replace(b.s ?: "", from, "");
 		read_checker(checkers[i], text, x, out);
+		read_status(checkers[i], path, text, out);
 		out->known = true;
 		buf_free(&b);
 	}
-	if (!ret && !out->known)
+	if (out->unmeasured)
+		out->known = false;
+	if (!ret && !out->known && !out->unmeasured)
 		out->unmeasured = xstrdup("Kbuild did not call the checkers");
 	temp_dir_done(tmp);
 	return ret;
@@ -287,6 +318,10 @@ static enum lab_exit read_tool(const char *by, const struct strv *argv, const st
 
 		if (is_one(line))
 			said_add(out, by, NULL, line, NULL);
+	}
+	if (ret == LAB_TIMEOUT) {
+		out->unmeasured = out->unmeasured ?: not_done();
+		ret = LAB_OK;
 	}
 	/* a tool that does not work has not looked */
 	if (!ret && p.status && !out->n && !out->unmeasured)

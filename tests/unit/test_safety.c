@@ -244,12 +244,63 @@ static void the_kernels_word_counts_for_the_test_that_ran(void **state)
 	expect("conformance", SAFETY_C, bug, control, SAFETY_CAUGHT,
 	       "the kernel, while it runs: BUG");
 	expect("tests", SAFETY_C, bug, control, SAFETY_NOT_CAUGHT, "it says nothing");
+	/* the next job dies of the same in its own guest, and its next test is no other job */
+	said_add(&bug[PROBE_STOCK], "log/other", NULL, "BUG: unable to handle page fault",
+		 "m/test_m/x");
+	said_add(&bug[PROBE_STOCK], "log/other", NULL, "BUG: unable to handle page fault",
+		 "m/test_m/y");
+	assert_int_equal(bug[PROBE_STOCK].n, 2);
+	expect("tests", SAFETY_C, bug, control, SAFETY_CAUGHT, "the kernel, while it runs: BUG");
 	/* a debug kernel's tool is not the stock kernel's log */
 	said_add(&bug[PROBE_KASAN], "log/KASAN", NULL, "BUG: KASAN: out-of-bounds", "m/test_m/x");
 	expect("kasan", SAFETY_C, bug, control, SAFETY_CAUGHT, "KASAN");
 	expect("kcsan", SAFETY_C, bug, control, SAFETY_NOT_CAUGHT, "nothing");
 	free_all(bug);
 	free_all(control);
+}
+
+static void a_tool_that_could_not_look_has_not_missed_anything(void **state)
+{
+	struct said bug[PROBES] = {}, control[PROBES] = {}, *checkers = &bug[PROBE_CHECKERS];
+	json_t *kept;
+
+	(void)state;
+	for (size_t p = 0; p < PROBES; p++)
+		bug[p].known = control[p].known = true;
+	said_blind(checkers, "analyzer", "gcc: unrecognized option");
+	said_blind(checkers, "analyzer", "twice");
+	kept = said_json(checkers);
+	said_free(checkers);
+	assert_true(said_read(kept, checkers));
+	json_decref(kept);
+	assert_int_equal(checkers->n_blind, 1);
+	expect("analyzer", SAFETY_C, bug, control, SAFETY_UNMEASURED, "unrecognized option");
+	expect("sparse", SAFETY_C, bug, control, SAFETY_NOT_CAUGHT, "it says nothing");
+	/* neither has one that was not asked without the bug */
+	said_blind(&control[PROBE_KASAN], "log/leak", "its guest did not live");
+	expect("kmemleak", SAFETY_C, bug, control, SAFETY_UNMEASURED, "did not live");
+	expect("kasan", SAFETY_C, bug, control, SAFETY_NOT_CAUGHT, "it says nothing");
+	said_add(&bug[PROBE_KASAN], "log/leak", "m_open", "unreferenced object", NULL);
+	expect("kmemleak", SAFETY_C, bug, control, SAFETY_CAUGHT, "unreferenced object");
+	free_all(bug);
+	free_all(control);
+}
+
+static void a_compiler_that_gives_no_reason_has_not_judged(void **state)
+{
+	struct subject x = { .dir = "/tmp/room" };
+	struct said s = {};
+
+	(void)state;
+	safety_read_build(&x, "gcc: fatal: Killed signal terminated program cc1\n", true, &s);
+	assert_false(s.known);
+	assert_null(s.no_build);
+	assert_non_null(s.unmeasured);
+	said_free(&s);
+	safety_read_build(&x, "/tmp/room/x.c:1:2: error: no\n", true, &s);
+	assert_true(s.known);
+	assert_string_equal(s.no_build, "x.c:1:2: error: no");
+	said_free(&s);
 }
 
 static void no_cell_is_without_a_reason(void **state)
@@ -393,6 +444,16 @@ static void the_matrix_is_shown(void **state)
 	assert_non_null(strstr(page.s, "1 of 1"));
 	report_free(&r);
 	buf_free(&page);
+	/* what was measured of another mistake is not this one's */
+	b.diff.s = "--- a/y\n";
+	store_add(&st, "newest",
+		  json_pack("{s:s, s:s, s:o}", "kind", "safety", "ended", "2026-01-03", "safety",
+			    safety_json(&s)));
+	report_init(&r, &st);
+	report_html_safety(&r, &page);
+	assert_null(strstr(page.s, "E0382"));
+	report_free(&r);
+	buf_free(&page);
 	store_free(&st);
 }
 
@@ -433,6 +494,8 @@ int main(void)
 		cmocka_unit_test(numbers_and_places_do_not_tell_complaints_apart),
 		cmocka_unit_test(only_what_is_new_counts),
 		cmocka_unit_test(the_kernels_word_counts_for_the_test_that_ran),
+		cmocka_unit_test(a_tool_that_could_not_look_has_not_missed_anything),
+		cmocka_unit_test(a_compiler_that_gives_no_reason_has_not_judged),
 		cmocka_unit_test(no_cell_is_without_a_reason),
 		cmocka_unit_test(what_a_probe_said_is_kept_whole),
 		cmocka_unit_test(a_patch_that_does_not_do_what_it_says_is_told),
