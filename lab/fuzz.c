@@ -49,6 +49,7 @@ struct guest {
 	struct klog log;
 	bool searching;
 	bool absent; /* it did not come up */
+	bool own;    /* the kernel ended it over a race of its own */
 };
 
 /* ---- One guest ---- */
@@ -84,17 +85,19 @@ static void on_beat(struct boot *b)
 
 static enum lab_exit guest_init(struct guest *g, const struct target *t, const char *label)
 {
+	int fd;
 	enum lab_exit ret = boot_init(&g->boot, t->kernel);
-	int fd = memfd_create("fuzz", MFD_CLOEXEC);
 
 	g->target = t;
 	g->shown = now_s();
 	if (ret)
 		return ret;
+	fd = memfd_create("fuzz", MFD_CLOEXEC);
+	if (fd >= 0)
+		g->boot.vm.share_fd = fd;
 	if (fd < 0 || ftruncate(fd, FUZZ_SHARED_MB << 20))
 		return lab_fail(LAB_CANNOT, NULL, "cannot make memory to share: %s",
 				strerror(errno));
-	g->boot.vm.share_fd = fd;
 	g->boot.vm.share_mb = FUZZ_SHARED_MB;
 	g->shared = mmap(NULL, sizeof(*g->shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (g->shared == MAP_FAILED) {
@@ -116,7 +119,9 @@ static void guest_free(struct guest *g)
 {
 	if (g->shared)
 		munmap(g->shared, sizeof(*g->shared));
-	close_fd(&g->boot.vm.share_fd);
+	/* 0: there never was any */
+	if (g->boot.vm.share_fd > 0)
+		close(g->boot.vm.share_fd);
 	free((char *)g->boot.vm.label);
 	klog_free(&g->log);
 	free(g->signature);
@@ -158,7 +163,8 @@ static enum lab_exit guest_run(struct guest *g, struct job *j, int seconds)
 	for (size_t i = 0; i < g->boot.n; i++)
 		if (!strcmp(g->boot.jobs[i].name, name))
 			otherwise = stuck_line(&g->boot.jobs[i]);
-	if (!otherwise && g->boot.vm.end != VM_CLEAN)
+	g->own = g->log.own_end && !g->log.n;
+	if (!otherwise && !g->own && g->boot.vm.end != VM_CLEAN)
 		otherwise = xasprintf("%s: %s", vm_end_name(g->boot.vm.end),
 				      g->boot.vm.why ?: "no reason known");
 	g->signature = fuzz_signature(&g->log, otherwise);
@@ -444,14 +450,29 @@ static void note_program(struct ktap *node, const struct fuzz_prog *p)
 	buf_free(&text);
 }
 
+/* "crash-1", or the first that is not there of an earlier run. */
+static char *unused_name(const struct fuzz_run *f)
+{
+	for (size_t n = f->crashes;; n++) {
+		_cleanup_free_ char *log = f->dir ? xasprintf("%s/crash-%zu.log", f->dir, n) : NULL;
+
+		if (!log || !file_exists(log))
+			return xasprintf("crash-%zu", n);
+	}
+}
+
 static enum lab_exit report_crash(struct target *t, const struct guest *g, const struct small *s)
 {
 	struct fuzz_run *f = t->run;
-	_cleanup_free_ char *name = xasprintf("crash-%zu", ++f->crashes), *path = NULL;
-	struct ktap *node = ktap_new(t->node, name);
+	_cleanup_free_ char *name = NULL, *path = NULL;
 	struct fuzz_shared *sh = g->shared;
 	enum lab_exit ret = results_dir(f);
 	struct buf c = {};
+	struct ktap *node;
+
+	f->crashes++;
+	name = unused_name(f);
+	node = ktap_new(t->node, name);
 
 	ktap_set(node, g->boot.vm.end == VM_CLEAN ? KTAP_FAIL : KTAP_CRASHED, "%s", g->signature);
 	f->test->crashed |= g->boot.vm.end != VM_CLEAN;
@@ -534,12 +555,17 @@ static enum lab_exit corpus_write(struct target *t)
 	return err ? cannot_write(t->corpus_path, err) : LAB_OK;
 }
 
-/* What this guest has kept, the old ones that still reach something among it, becomes the corpus. */
+/*
+ * What this guest has kept, the old ones that still reach something among it, becomes the corpus; but without KCOV fewer
+ * are kept, and a guest without a node keeps none.
+ */
 static void corpus_take(struct target *t, struct fuzz_shared *sh, bool whole)
 {
 	struct fuzz_prog p;
 	const char *at;
 
+	if (!sh->n_text || (!sh->kcov && t->corpus.n))
+		return;
 	sh->text[sh->n_text < sizeof(sh->text) ? sh->n_text : sizeof(sh->text) - 1] = '\0';
 	if (whole)
 		fuzz_list_free(&t->corpus);
@@ -594,7 +620,7 @@ static void take_jobs(struct target *t, const struct guest *g)
 			  100.0 * g->shared->pcs / t->places);
 }
 
-static void note_search(struct target *t, const struct guest *g)
+static void note_search(struct target *t, const struct guest *g, const char *guest)
 {
 	const struct fuzz_shared *sh = g->shared;
 	_cleanup_free_ char *reached =
@@ -602,8 +628,7 @@ static void note_search(struct target *t, const struct guest *g)
 			xasprintf("; %llu of %zu places", (unsigned long long)sh->pcs, t->places) :
 			xstrdup("");
 
-	ktap_note(t->node,
-		  "a guest that crashed: %llu calls in %.1f s, %.0f a second; corpus %llu%s",
+	ktap_note(t->node, "%s: %llu calls in %.1f s, %.0f a second; corpus %llu%s", guest,
 		  (unsigned long long)sh->calls, sh->ms / 1000.0,
 		  sh->ms ? sh->calls * 1000.0 / sh->ms : 0.0, (unsigned long long)sh->corpus,
 		  reached);
@@ -630,6 +655,11 @@ static enum lab_exit search(struct target *t, bool *over)
 	}
 	buf_free(&text);
 	if (ret || lab_options.dry_run) {
+		/* what was learned until then is kept */
+		if (ret == LAB_INTERRUPTED && g.shared) {
+			corpus_take(t, g.shared, false);
+			corpus_write(t);
+		}
 		*over = true;
 		guest_free(&g);
 		return ret;
@@ -645,13 +675,17 @@ static enum lab_exit search(struct target *t, bool *over)
 	/* the whole time for one that never came so far */
 	t->left_s -= g.shared->ms ? g.shared->ms / 1000.0 : seconds;
 	corpus_take(t, g.shared, g.boot.vm.end == VM_CLEAN);
-	if (!g.signature) {
+	if (g.own) {
+		lab_progress("fuzz", "%s: a race of the kernel's own ended its guest: the next one",
+			     t->module->name);
+		note_search(t, &g, "a guest that the kernel ended over a race of its own");
+	} else if (!g.signature) {
 		take_jobs(t, &g);
 		*over = true;
 	} else if (known(t, g.signature, over)) {
 		lab_progress("fuzz", "%s: the same crash again", t->module->name);
 	} else {
-		note_search(t, &g);
+		note_search(t, &g, "a guest that crashed");
 		ret = make_small(t, &g, &small);
 		if (!ret)
 			ret = report_crash(t, &g, &small);
@@ -688,6 +722,11 @@ enum lab_exit fuzz_run(struct fuzz_run *f)
 	struct test_run *run = f->test;
 	enum lab_exit ret = LAB_OK;
 	bool any = false;
+
+	if (f->seconds < LEAST_S)
+		return lab_fail(LAB_USAGE, "give it --for 60s",
+				"--for %ds: no guest is booted for less than %d s", f->seconds,
+				LEAST_S);
 
 	for (size_t k = 0; k < run->n_kernels; k++) {
 		_cleanup_free_ char *name = xasprintf("%s %s", run->k[k].name, run->k[k].release);

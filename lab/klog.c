@@ -833,10 +833,12 @@ static void drop_kernels_own(struct klog *k)
 	size_t n = 0;
 
 	for (size_t i = 0; i < k->n; i++) {
-		if (k->findings[i].kind == KLOG_KCSAN && !has_module(&k->findings[i]))
+		if (k->findings[i].kind == KLOG_KCSAN && !has_module(&k->findings[i])) {
+			k->own_end |= k->findings[i].fatal;
 			free_finding(&k->findings[i]);
-		else
+		} else {
 			k->findings[n++] = k->findings[i];
+		}
 	}
 	k->n = n;
 }

@@ -64,6 +64,7 @@ struct klog {
 	struct klog_span *spans; /* as they began; none where the log has no time stamps */
 	size_t n_spans;
 	char *last_test; /* the test that was running when the log ends, or NULL */
+	bool own_end;	 /* the kernel ended over a race of its own, which is no finding */
 };
 
 /**

@@ -6,6 +6,7 @@
  * finding, in order, and one for the test that was running at the end:
  *
  *   KIND TEST fatal|survived [?]FUNCTION+0xOFFSET[MODULE]
+ *   ended of its own	(over a report that is no finding)
  *   last TEST
  *
  * with "-" for none. CDEVLAB_LOGS names the directory; the default is found from the top of the
@@ -51,6 +52,8 @@ static char *describe(const struct klog *k)
 			buf_puts(&b, "-\n");
 		}
 	}
+	if (k->own_end)
+		buf_puts(&b, "ended of its own\n");
 	buf_printf(&b, "last %s\n", k->last_test ? k->last_test : "-");
 	return b.s;
 }
