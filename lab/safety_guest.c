@@ -418,7 +418,8 @@ static enum lab_exit add_jobs(struct guest *g)
 	b->on_end = judge;
 	b->ctx = g;
 	b->vm.append = append_of(g->probe);
-	b->vm.timeout_s = GUEST_S + stress_seconds(g) * (is_repeatable(g) ? HOST_S : 1);
+	b->vm.timeout_s = lab_options.timeout_s ?:
+				  GUEST_S + stress_seconds(g) * (is_repeatable(g) ? HOST_S : 1);
 	b->vm.exact = b->vm.repeatable = is_repeatable(g);
 	/* on the exact clock seconds are as long as they take */
 	b->vm.silence_s = b->vm.exact ? 0 : SILENCE_S;

@@ -122,6 +122,8 @@ static void add_words(const struct safety *s, size_t probe, const struct subject
 	strv_add(argv, x->module);
 	if (x->language == SAFETY_RUST)
 		strv_add(argv, "--rust");
+	if (lab_options.timeout_s)
+		strv_addf(argv, "--timeout=%d", lab_options.timeout_s);
 	if (probe == PROBE_FAULTS) {
 		strv_add(argv, "--quick");
 		return;
