@@ -1880,8 +1880,8 @@ static void a_dry_run_of_safety_prints_each_guest_once_and_runs_nothing(void **s
 	is_verdict(r, LAB_OK);
 	for (const char *at = r->out; (at = strstr(at, kernel)); at += strlen(kernel))
 		guests++;
-	/* without a bug, and with each of two */
-	assert_int_equal(guests, 3);
+	/* without a bug, and with each of three */
+	assert_int_equal(guests, 4);
 	CHECK(r, !strstr(r->err, "\ntest "));
 	CHECK(r, !strstr(r->err, "\nfaults 1 of"));
 }
