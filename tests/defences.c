@@ -1804,15 +1804,23 @@ static void an_output_directory_that_cannot_be_used_is_named(void **state)
 	IS_ERROR(r, LAB_CANNOT, "/proc/no/such");
 }
 
+static double time_of(const char *xml, const char *before)
+{
+	const char *at = strstr(xml, before);
+
+	assert_non_null(at);
+	return strtod(at + strlen(before), NULL);
+}
+
 static void each_case_has_its_time(void **state)
 {
 	static const char test[] = "#include <unistd.h>\n#include \"harness.h\"\n"
 				   "TEST(sleeps)\n{\n\tusleep(300000);\n}\n"
 				   "TEST(is_quick)\n{\n}\n";
 	_cleanup_free_ char *room = make_room("times"), *xml = xasprintf("%s.xml", room);
-	const char *slow, *quick;
 	struct buf text = {};
 	struct run *r;
+	double slow;
 
 	(void)state;
 	put(room, "test_mine.c", test);
@@ -1820,13 +1828,9 @@ static void each_case_has_its_time(void **state)
 	finish(r);
 	is_verdict(r, LAB_OK);
 	assert_int_equal(file_read(xml, &text), 0);
-	slow = strstr(text.s, "name=\"sleeps\" time=\"");
-	quick = strstr(text.s, "name=\"is quick\" time=\"");
-	assert_true(slow && quick);
-	slow = strstr(slow, "time=\"") + strlen("time=\"");
-	quick = strstr(quick, "time=\"") + strlen("time=\"");
-	assert_true(strtod(slow, NULL) >= 0.3);
-	assert_true(strtod(quick, NULL) < strtod(slow, NULL));
+	slow = time_of(text.s, "name=\"sleeps\" time=\"");
+	assert_true(slow >= 0.3);
+	assert_true(time_of(text.s, "name=\"is quick\" time=\"") < slow);
 	buf_free(&text);
 }
 
