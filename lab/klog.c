@@ -226,7 +226,7 @@ struct scan {
 	unsigned long expected, taint; /* taint: bits that are accounted for */
 	struct strv tests;	       /* the marks that are open, innermost last */
 	size_t line;
-	const char *text;   /* of that line */
+	double now;	    /* by its time stamp */
 	bool stamped;	    /* the log has time stamps */
 	bool open;	    /* the last finding still takes lines */
 	bool traced;	    /* ... and its registers or stack trace have begun: its head is over */
@@ -250,8 +250,8 @@ static bool same_test(const struct scan *s, const struct klog_finding *f)
 	return t && f->test ? !strcmp(t, f->test) : t == f->test;
 }
 
-/* "[    2.306848]", or with a caller "[    2.306848][   T80]"; returns what follows, or NULL. */
-static const char *after_stamp(const char *s)
+/* "[    2.306848]", or with a caller "[    2.306848][   T80]"; returns what follows, or NULL. In seconds. */
+static const char *after_stamp(const char *s, double *seconds)
 {
 	const char *p = s;
 	size_t digits;
@@ -263,6 +263,7 @@ static const char *after_stamp(const char *s)
 	}
 	if (*p++ != '[')
 		return NULL;
+	*seconds = strtod(p, NULL);
 	p += strspn(p, " ");
 	digits = strspn(p, "0123456789");
 	if (!digits || p[digits] != '.')
@@ -289,9 +290,9 @@ static const char *after_stamp(const char *s)
  * without one was written to the console by a program. One in the middle follows a program's
  * unfinished line.
  */
-static const char *message_of(const struct scan *s, const char *line)
+static const char *message_of(struct scan *s, const char *line)
 {
-	const char *msg = after_stamp(line);
+	const char *msg = after_stamp(line, &s->now);
 
 	if (msg || !s->stamped) {
 		size_t level = 0;
@@ -301,7 +302,7 @@ static const char *message_of(const struct scan *s, const char *line)
 		return msg ? msg : level && line[level] == '>' ? line + level + 1 : line;
 	}
 	for (const char *p = strchr(line, '['); p && !msg; p = strchr(p + 1, '['))
-		msg = after_stamp(p);
+		msg = after_stamp(p, &s->now);
 	return msg;
 }
 
@@ -651,32 +652,18 @@ static bool taint_line(struct scan *s, const char *msg)
 	return true;
 }
 
-/* The stamp that stands before a message of the line. */
-static double stamp_of(const char *line, const char *msg)
-{
-	while (msg > line && *msg != '[')
-		msg--;
-	/* the caller's id, if there is one, has no point in it */
-	if (msg > line && msg[-1] == ']')
-		do
-			msg--;
-		while (msg > line && *msg != '[');
-	return strtod(msg + 1, NULL);
-}
-
-static void begin_span(struct scan *s, const char *msg, const char *test)
+static void begin_span(struct scan *s, const char *test)
 {
 	struct klog *out = s->out;
 
 	if (!s->stamped)
 		return;
 	out->spans = xrealloc(out->spans, out->n_spans + 1, sizeof(*out->spans));
-	out->spans[out->n_spans++] =
-		(struct klog_span){ xstrdup(test), stamp_of(s->text, msg), -1 };
+	out->spans[out->n_spans++] = (struct klog_span){ xstrdup(test), s->now, -1 };
 }
 
 /* A test may run twice in a log: it ends the last that began. */
-static void end_span(struct scan *s, const char *msg, const char *test)
+static void end_span(struct scan *s, const char *test)
 {
 	for (size_t i = s->out->n_spans; i--;) {
 		struct klog_span *span = &s->out->spans[i];
@@ -684,14 +671,13 @@ static void end_span(struct scan *s, const char *msg, const char *test)
 		if (strcmp(span->test, test))
 			continue;
 		if (span->end < 0)
-			span->end = stamp_of(s->text, msg);
+			span->end = s->now;
 		return;
 	}
 }
 
 static bool mark_line(struct scan *s, const char *msg)
 {
-	const char *start = msg;
 	const char *taint;
 	unsigned long mask, fresh;
 	char *name;
@@ -699,7 +685,7 @@ static bool mark_line(struct scan *s, const char *msg)
 	if (str_starts(msg, MARK_BEGIN)) {
 		close_report(s);
 		strv_add(&s->tests, msg + strlen(MARK_BEGIN));
-		begin_span(s, msg, msg + strlen(MARK_BEGIN));
+		begin_span(s, msg + strlen(MARK_BEGIN));
 		return true;
 	}
 	if (!str_starts(msg, MARK_END))
@@ -708,7 +694,7 @@ static bool mark_line(struct scan *s, const char *msg)
 	msg += strlen(MARK_END);
 	taint = strstr(msg, " taint=");
 	name = xstrndup(msg, taint ? (size_t)(taint - msg) : strlen(msg));
-	end_span(s, start, name);
+	end_span(s, name);
 	mask = taint ? strtoul(taint + strlen(" taint="), NULL, 0) : 0;
 	fresh = mask & ~s->expected & ~s->taint;
 	/* a report that was found has explained its bits */
@@ -861,14 +847,13 @@ void klog_scan(const char *log, unsigned long expected_taint, struct klog *out)
 		while (keep && p[keep - 1] == '\r')
 			keep--;
 		strv_take(&lines, xstrndup(p, keep));
-		s.stamped = s.stamped || after_stamp(lines.v[lines.n - 1]);
+		s.stamped = s.stamped || after_stamp(lines.v[lines.n - 1], &s.now);
 		p += n + (p[n] == '\n');
 	}
 	for (size_t i = 0; i < lines.n; i++) {
 		const char *msg = message_of(&s, lines.v[i]);
 
 		s.line = i + 1;
-		s.text = lines.v[i];
 		if (msg)
 			scan_message(&s, msg);
 	}
