@@ -513,8 +513,8 @@ static void sweep_opened(struct sweep *s)
 				 .judge = judge_opened,
 				 .first = quick ? first_of_init : NULL };
 
-	/* a fault whose place is looked for is no load of its own */
 	sweep_all(s, &way);
+	/* what he has open is closed with him, and if that ends the guest, its log tells */
 	opener_end();
 	state_restore();
 	sweep_end(s);

@@ -671,25 +671,26 @@ static void add_parameters(void)
 		closedir(d);
 }
 
+#define CALL_OF_MODULE (CALL_MODULE | CALL_ONCE | CALL_QUICK)
+
+static struct call *add_load(const char *name, const char *params)
+{
+	struct call *c = add(name, NULL, run_load, NULL);
+
+	c->text = params;
+	c->flags = CALL_OF_MODULE;
+	return c;
+}
+
 static void add_module(void)
 {
-	struct call *c;
-
 	if (*conf.params)
-		add("load without parameters", NULL, run_load, NULL)->text = "";
-	c = add("load", NULL, run_load, NULL);
-	c->text = conf.params;
-	add("unload", NULL, run_unload, NULL);
+		add_load("load without parameters", "");
+	add_load("load", conf.params);
+	add("unload", NULL, run_unload, NULL)->flags = CALL_OF_MODULE;
 	/* last: a guest does not survive what it finds */
-	if (conf.n_nodes) {
-		c = add("insmod, and an open on its way", NULL, run_load, NULL);
-		c->text = conf.params;
-	}
-	for (c = calls; c < calls + n_calls; c++)
-		if (c->run == run_load || c->run == run_unload)
-			c->flags = CALL_MODULE | CALL_ONCE | CALL_QUICK;
 	if (conf.n_nodes)
-		calls[n_calls - 1].flags |= CALL_OPENED;
+		add_load("insmod, and an open on its way", conf.params)->flags |= CALL_OPENED;
 }
 
 size_t calls_make(const struct call **made)
