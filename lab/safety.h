@@ -179,6 +179,9 @@ struct safety_probe {
 	enum lab_exit (*run_all)(struct safety *s, size_t probe, struct subject **x, size_t n);
 };
 extern const struct safety_probe safety_probes[PROBES];
+/* All that a guest of that kernel is; NULL, or why there is none, @why where that is known: a new string. */
+char *safety_kernel_version(const struct kernel *k, const char *why, struct hash *h);
+
 /* Of safety_static.c, safety_guest.c, safety_run.c. */
 char *probe_build_version(const struct safety *s, struct hash *h);
 enum lab_exit probe_build(struct safety *s, struct subject *x, struct said *out);

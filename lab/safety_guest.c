@@ -67,27 +67,33 @@ static const char *append_of(size_t probe)
 	return probe == PROBE_STOCK ? STOCK_APPEND : probe == PROBE_KASAN ? KASAN_APPEND : NULL;
 }
 
-static char *guest_version(const struct safety *s, size_t probe, const char *why, struct hash *h)
+char *safety_kernel_version(const struct kernel *k, const char *why, struct hash *h)
 {
-	const struct kernel *k = kernel_of(s, probe);
-	_cleanup_free_ char *qemu = k->name ? vm_qemu_version(k->arch) : NULL;
+	_cleanup_free_ char *qemu = NULL;
 	struct guest_tools tools = {};
-	char number[64];
 
 	if (!k->name)
 		return xstrdup(why ?: "there is no such kernel here");
 	if (build_guest_tools(k->arch, &tools))
 		return xstrdup("the guest's programs cannot be built");
-	snprintf(number, sizeof(number), "%d s, seed %llu", s->stress_s, s->seed);
+	qemu = vm_qemu_version(k->arch);
+	hash_puts(h, qemu ?: "");
 	hash_puts(h, k->id);
 	hash_puts(h, k->rust_id);
 	hash_puts(h, tools.id);
-	hash_puts(h, append_of(probe) ?: "");
-	hash_puts(h, qemu ?: "");
-	hash_puts(h, GUEST_RECIPE);
-	hash_puts(h, number);
 	guest_tools_free(&tools);
 	return NULL;
+}
+
+static char *guest_version(const struct safety *s, size_t probe, const char *why, struct hash *h)
+{
+	char number[64];
+
+	snprintf(number, sizeof(number), "%d s, seed %llu", s->stress_s, s->seed);
+	hash_puts(h, append_of(probe) ?: "");
+	hash_puts(h, GUEST_RECIPE);
+	hash_puts(h, number);
+	return safety_kernel_version(kernel_of(s, probe), why, h);
 }
 
 char *probe_stock_version(const struct safety *s, struct hash *h)

@@ -11,26 +11,9 @@
 
 #define MARGIN_S 1200
 
-static char *run_version(const struct safety *s, struct hash *h)
-{
-	_cleanup_free_ char *qemu = s->kasan.name ? vm_qemu_version(s->kasan.arch) : NULL;
-	struct guest_tools tools = {};
-
-	if (!s->kasan.name)
-		return xstrdup(s->no_kasan ?: "there is no such kernel here");
-	if (build_guest_tools(s->kasan.arch, &tools))
-		return xstrdup("the guest's programs cannot be built");
-	hash_puts(h, qemu ?: "");
-	hash_puts(h, s->kasan.id);
-	hash_puts(h, s->kasan.rust_id);
-	hash_puts(h, tools.id);
-	guest_tools_free(&tools);
-	return NULL;
-}
-
 char *probe_faults_version(const struct safety *s, struct hash *h)
 {
-	return run_version(s, h);
+	return safety_kernel_version(&s->kasan, s->no_kasan, h);
 }
 
 char *probe_fuzz_version(const struct safety *s, struct hash *h)
@@ -39,7 +22,7 @@ char *probe_fuzz_version(const struct safety *s, struct hash *h)
 
 	snprintf(number, sizeof(number), "%d s, seed %llu", s->fuzz_s, s->seed);
 	hash_puts(h, number);
-	return run_version(s, h);
+	return safety_kernel_version(&s->kasan, s->no_kasan, h);
 }
 
 /* A failure with its reason; what is below it explains it better. */
