@@ -255,7 +255,7 @@ enum lab_exit probe_checkers(struct safety *s, struct subject *x, struct said *o
 		err = -errno;
 	ret = err ? lab_fail(LAB_CANNOT, NULL, "cannot copy %s: %s", x->dir, strerror(-err)) :
 		    run_checkers(s, x, room, program, out);
-	for (size_t i = 0; i < ARRAY_SIZE(checkers) && !ret; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(checkers) && !ret && !out->unmeasured; i++) {
 		_cleanup_free_ char *path = xasprintf("%s/%s", tmp, checkers[i]);
 		_cleanup_free_ char *from = xasprintf("%s/", room), *text = NULL;
 		struct buf b = {};
@@ -268,8 +268,6 @@ enum lab_exit probe_checkers(struct safety *s, struct subject *x, struct said *o
 		out->known = true;
 		buf_free(&b);
 	}
-	if (out->unmeasured)
-		out->known = false;
 	if (!ret && !out->known && !out->unmeasured)
 		out->unmeasured = xstrdup("Kbuild did not call the checkers");
 	temp_dir_done(tmp);
