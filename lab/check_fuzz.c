@@ -12,6 +12,7 @@
 #define FIND_S	60 /* it takes one or two; a busy host takes longer */
 #define CLEAN_S 3
 #define EACH_S	3 /* of each module on a debug kernel */
+#define EARLIER "of an earlier run\n"
 
 /* Fuzzes that room with a bug, or "none"; what it tells goes below a node of that name. */
 static enum lab_exit fuzz_bug(struct ktap *suite, const char *bug, int seconds, const char *dir,
@@ -61,7 +62,7 @@ static void judge_find(struct ktap *suite, const struct ktap *module)
 		{ "the crash is made small", "the smallest program, calls 3:" },
 		{ "the C program crashes in the same way", "which crashes in the same way" },
 	};
-	const struct ktap *crash = module ? ktap_child(module, "crash-1") : NULL;
+	const struct ktap *crash = module ? ktap_child(module, "crash-2") : NULL;
 	struct ktap *t = ktap_new(suite, "a sum that wraps is found");
 	bool found = crash && crash->reason && strstr(crash->reason, "NULL pointer dereference");
 
@@ -76,13 +77,25 @@ static void judge_find(struct ktap *suite, const struct ktap *module)
 	}
 }
 
+/* A directory that is used again has crashes in it. */
+static void judge_earlier(struct ktap *suite, const char *earlier)
+{
+	struct ktap *t = ktap_new(suite, "the crash of an earlier run is not written over");
+	struct buf text = {};
+
+	if (file_read(earlier, &text) || strcmp(text.s, EARLIER))
+		ktap_set(t, KTAP_FAIL, "%s is another one now", path_base(earlier));
+	buf_free(&text);
+}
+
 enum lab_exit check_fuzz(struct ktap *suite)
 {
 	struct ktap *found = ktap_new(NULL, "found"), *module;
 	char *dir = temp_dir(NULL);
+	_cleanup_free_ char *earlier = dir ? xasprintf("%s/crash-1.log", dir) : NULL;
 	enum lab_exit ret;
 
-	if (!dir) {
+	if (!dir || file_write(earlier, EARLIER, strlen(EARLIER))) {
 		ktap_free(found);
 		return LAB_CANNOT;
 	}
@@ -90,6 +103,8 @@ enum lab_exit check_fuzz(struct ktap *suite)
 	ret = fuzz_bug(found, "wrap", FIND_S, dir, &module);
 	if (!ret)
 		judge_find(suite, module);
+	if (!ret)
+		judge_earlier(suite, earlier);
 	if (!ret)
 		ret = fuzz_bug(suite, "none", CLEAN_S, dir, &module);
 	ktap_free(found);

@@ -39,7 +39,11 @@ int cmd_fuzz(int argc, char **argv)
 	f.seconds = a.stress_s ?: FOR_DEFAULT_S;
 	f.seed = a.has_seed ? a.seed : (unsigned long long)time(NULL);
 	f.out_dir = f.corpus_dir = a.out_dir;
-	ret = test_prepare(&t);
+	ret = f.seconds < FUZZ_LEAST_S ?
+		      lab_fail(LAB_USAGE, "give it --for 60s",
+			       "--for %ds: no guest is booted for less than %d s", f.seconds,
+			       FUZZ_LEAST_S) :
+		      test_prepare(&t);
 	if (!ret)
 		ret = fuzz_run(&f);
 	if (!ret && !lab_options.dry_run) {

@@ -15,7 +15,6 @@
 #define BEAT_S	     1
 #define SHOW_S	     15 /* where it is no terminal */
 #define SAME_MOST    3	/* the same crash so often: it would only come again */
-#define LEAST_S	     3	/* with less time left no guest is booted */
 #define REPLAY_S     60
 #define TOGETHER_S   10
 #define REPEAT	     20 /* of each program that is tried */
@@ -49,7 +48,6 @@ struct guest {
 	struct klog log;
 	bool searching;
 	bool absent; /* it did not come up */
-	bool own;    /* the kernel ended it over a race of its own */
 };
 
 /* ---- One guest ---- */
@@ -136,6 +134,12 @@ static char *stuck_line(const struct job *j)
 	return at ? xstrndup(at, strcspn(at, "\n")) : NULL;
 }
 
+/* Over a race of its own, and nothing else was found. */
+static bool is_ended_by_kernel(const struct guest *g)
+{
+	return g->log.own_end && !g->log.n;
+}
+
 static enum lab_exit guest_run(struct guest *g, struct job *j, int seconds)
 {
 	struct boot *boots[] = { &g->boot };
@@ -163,8 +167,7 @@ static enum lab_exit guest_run(struct guest *g, struct job *j, int seconds)
 	for (size_t i = 0; i < g->boot.n; i++)
 		if (!strcmp(g->boot.jobs[i].name, name))
 			otherwise = stuck_line(&g->boot.jobs[i]);
-	g->own = g->log.own_end && !g->log.n;
-	if (!otherwise && !g->own && g->boot.vm.end != VM_CLEAN)
+	if (!otherwise && !is_ended_by_kernel(g) && g->boot.vm.end != VM_CLEAN)
 		otherwise = xasprintf("%s: %s", vm_end_name(g->boot.vm.end),
 				      g->boot.vm.why ?: "no reason known");
 	g->signature = fuzz_signature(&g->log, otherwise);
@@ -675,7 +678,7 @@ static enum lab_exit search(struct target *t, bool *over)
 	/* the whole time for one that never came so far */
 	t->left_s -= g.shared->ms ? g.shared->ms / 1000.0 : seconds;
 	corpus_take(t, g.shared, g.boot.vm.end == VM_CLEAN);
-	if (g.own) {
+	if (is_ended_by_kernel(&g)) {
 		lab_progress("fuzz", "%s: a race of the kernel's own ended its guest: the next one",
 			     t->module->name);
 		note_search(t, &g, "a guest that the kernel ended over a race of its own");
@@ -703,7 +706,7 @@ static enum lab_exit fuzz_module(struct target *t)
 	t->left_s = t->run->seconds;
 	t->places = count_places(t->module->ko);
 	corpus_read(t);
-	while (!ret && !over && t->left_s >= LEAST_S && !lab_interrupted())
+	while (!ret && !over && t->left_s >= FUZZ_LEAST_S && !lab_interrupted())
 		ret = search(t, &over);
 	for (struct fuzz_crash *c = t->crashes, *next; c; c = next) {
 		next = c->next;
@@ -722,11 +725,6 @@ enum lab_exit fuzz_run(struct fuzz_run *f)
 	struct test_run *run = f->test;
 	enum lab_exit ret = LAB_OK;
 	bool any = false;
-
-	if (f->seconds < LEAST_S)
-		return lab_fail(LAB_USAGE, "give it --for 60s",
-				"--for %ds: no guest is booted for less than %d s", f->seconds,
-				LEAST_S);
 
 	for (size_t k = 0; k < run->n_kernels; k++) {
 		_cleanup_free_ char *name = xasprintf("%s %s", run->k[k].name, run->k[k].release);

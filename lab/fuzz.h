@@ -11,6 +11,8 @@
 #include "../guest/fuzz.h"
 #include "test.h"
 
+#define FUZZ_LEAST_S 3 /* with less time left no guest is booted */
+
 /* struct fuzz_crash - one kind of crash */
 struct fuzz_crash {
 	char *signature;

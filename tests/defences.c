@@ -1742,6 +1742,7 @@ static void mistakes_are_told_with_what_would_be_right(void **state)
 		{ "gdb hello", "", "gdb needs a terminal" },
 		{ "stress hello --calls open,no-such-call", "", "\"no-such-call\"" },
 		{ "stress hello --threads 5", "", "--threads takes a number from 1 to 4" },
+		{ "fuzz hello --for 2s", "", "--for 2s" },
 		{ "check --only no-such-group", "", "no-such-group" },
 		{ "compare hello minors --margin 2", "", "are the wall clock's" },
 		{ "thesis --margin 2", "", "without --on nothing is measured" },
@@ -1888,6 +1889,25 @@ static void a_dry_run_of_safety_prints_each_guest_once_and_runs_nothing(void **s
 	assert_int_equal(guests, 4);
 	CHECK(r, !strstr(r->err, "\ntest "));
 	CHECK(r, !strstr(r->err, "\nfaults 1 of"));
+}
+
+/* Its module cannot be loaded, so that its guest keeps no program. */
+static void what_was_learned_is_not_replaced_by_nothing(void **state)
+{
+	static const char learned[] = "open 0 0 0 0x100 0x0 0x1000002000 0x9 -7 0 -\n\n";
+	_cleanup_free_ char *dir = make_dir("learned");
+	_cleanup_free_ char *corpus = xasprintf("%s/faults-fails_load.corpus", dir);
+	struct buf text = {};
+	struct run *r;
+
+	(void)state;
+	put(dir, "faults-fails_load.corpus", learned);
+	r = start(NULL, "fuzz %s/faults --only fails_load --for 3s -o %s", rooms, dir);
+	finish(r);
+	CHECK(r, r->status == LAB_FAILED);
+	assert_int_equal(file_read(corpus, &text), 0);
+	assert_string_equal(text.s, learned);
+	buf_free(&text);
 }
 
 /* --- figures --- */
@@ -2318,6 +2338,7 @@ int main(int argc, char **argv)
 		TEST(a_directory_that_cannot_be_read_is_named),
 		TEST(an_output_directory_that_cannot_be_used_is_named),
 		TEST(each_case_has_its_time),
+		TEST(what_was_learned_is_not_replaced_by_nothing),
 		TEST(a_verdict_that_cannot_be_written_is_an_error),
 		TEST(what_a_wall_command_says_is_believed_only_if_all_of_it_is_right),
 		TEST(a_dry_run_prints_what_would_boot_and_boots_nothing),
