@@ -24,9 +24,11 @@ static inline int dir_setup(void **state)
 
 static inline int dir_teardown(void **state)
 {
+	_cleanup_free_ char *was = xstrdup(dir);
+
 	(void)state;
 	temp_dir_done(dir);
-	return 0;
+	return file_exists(was);
 }
 
 /* A new string. */

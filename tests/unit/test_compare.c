@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "../../lab/compare.h"
+#include "dir.h"
 
-static char dir[] = "/tmp/test-compare-XXXXXX";
 static struct arch amd64 = { .name = "amd64" };
 static struct kernel kernel = { .arch = &amd64 };
 static struct disasm a, b;
@@ -75,8 +75,8 @@ static int setup(void **state)
 {
 	static const char config[] = "CONFIG_STACKPROTECTOR_STRONG=y\nCONFIG_RETPOLINE=y\n";
 
-	(void)state;
-	assert_non_null(mkdtemp(dir));
+	if (dir_setup(state))
+		return -1;
 	for (int i = 0; i < 2; i++) {
 		const char *source = i ? b_source : a_source;
 		_cleanup_free_ char *s = xasprintf("%s/%c.s", dir, 'a' + i);
@@ -93,11 +93,10 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
 	disasm_free(&a);
 	disasm_free(&b);
 	free(kernel.config);
-	return remove_tree(dir);
+	return dir_teardown(state);
 }
 
 static void hardening_is_told_by_functions_that_have_it(void **state)

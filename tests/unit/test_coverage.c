@@ -11,6 +11,7 @@
 
 #include "../../lab/coverage.h"
 #include "../../lab/elf.h"
+#include "dir.h"
 
 static const char header[] =
 	"static inline __attribute__((always_inline)) int outside(volatile int *p)\n"
@@ -37,23 +38,19 @@ static const char source[] =
 	"}\n"
 	"struct module { long state; char name[56]; void *kallsyms; } this_module;\n";
 
-static char dir[] = "/tmp/test-coverage-XXXXXX";
 static char *room, *ko;
 static struct driver driver;
 
 static int setup(void **state)
 {
-	_cleanup_free_ char *h = NULL, *c = NULL, *command = NULL;
+	_cleanup_free_ char *command = NULL;
 
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	room = xasprintf("%s/room", dir);
+	if (dir_setup(state))
+		return -1;
+	room = at("room");
 	ko = xasprintf("%s/sample.ko", room);
-	h = xasprintf("%s/foreign.h", dir);
-	c = xasprintf("%s/sample.c", room);
-	assert_int_equal(make_dirs(room, 0755), 0);
-	assert_int_equal(file_write(h, header, strlen(header)), 0);
-	assert_int_equal(file_write(c, source, strlen(source)), 0);
+	put("foreign.h", header);
+	put("room/sample.c", source);
 	driver = (struct driver){ .name = (char *)"room", .dir = room };
 	command = xasprintf("cd %s && %s -g -O1 -c sample.c -o sample.ko", room,
 			    getenv("CC") ? getenv("CC") : "gcc");
@@ -62,17 +59,16 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
 	free(room);
 	free(ko);
-	return remove_tree(dir);
+	return dir_teardown(state);
 }
 
 static void write_log(const char *text, struct code_log *log)
 {
-	_cleanup_free_ char *path = xasprintf("%s/log", dir);
+	_cleanup_free_ char *path = at("log");
 
-	assert_int_equal(file_write(path, text, strlen(text)), 0);
+	put("log", text);
 	assert_int_equal(code_log_read(path, log), 0);
 }
 

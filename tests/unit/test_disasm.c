@@ -13,8 +13,7 @@
 
 #include "../../lab/demangle.h"
 #include "../../lab/disasm.h"
-
-static char dir[] = "/tmp/test-disasm-XXXXXX";
+#include "dir.h"
 
 /* Each line that is counted stands alone; the numbers are in the tests. */
 static const char amd64[] = ".text\n"
@@ -114,18 +113,6 @@ static const char c[] =
 	"int vla(int a) { char s[a]; use(s, a); return s[1]; }\n"
 	"int early(int a) { if (!a) return 3; char s[64]; use(s, a); return s[a]; }\n";
 
-static char *in_dir(const char *name)
-{
-	return xasprintf("%s/%s", dir, name);
-}
-
-static int write_file(const char *name, const char *text)
-{
-	_cleanup_free_ char *path = in_dir(name);
-
-	return file_write(path, text, strlen(text));
-}
-
 static int have(const char *program)
 {
 	_cleanup_free_ char *command = xasprintf("command -v %s >/dev/null", program);
@@ -137,11 +124,11 @@ static int setup(void **state)
 {
 	_cleanup_free_ char *command = NULL;
 
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	assert_int_equal(write_file("amd64.s", amd64), 0);
-	assert_int_equal(write_file("arm64.s", arm64), 0);
-	assert_int_equal(write_file("c.c", c), 0);
+	if (dir_setup(state))
+		return -1;
+	put("amd64.s", amd64);
+	put("arm64.s", arm64);
+	put("c.c", c);
 	command = xasprintf(
 		"cd %s && if command -v x86_64-linux-gnu-as >/dev/null; then\n"
 		"x86_64-linux-gnu-as -o amd64.ko amd64.s || exit 1; fi\n"
@@ -151,15 +138,9 @@ static int setup(void **state)
 	return system(command);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	return remove_tree(dir);
-}
-
 static struct disasm open_or_skip(const char *name)
 {
-	_cleanup_free_ char *ko = in_dir(name);
+	_cleanup_free_ char *ko = at(name);
 	struct disasm d;
 
 	if (!file_exists(ko))
@@ -317,7 +298,7 @@ static void compare_with_stack_usage(const char *cc, const char *options, long l
 	_cleanup_free_ char *command =
 		xasprintf("cd %s && %s %s -ffunction-sections -fstack-usage -c c.c -o c.ko", dir,
 			  cc, options);
-	_cleanup_free_ char *su = in_dir("c.su"), *ko = in_dir("c.ko");
+	_cleanup_free_ char *su = at("c.su"), *ko = at("c.ko");
 	struct buf text = {};
 	struct strv lines = {};
 	struct disasm d;
@@ -370,8 +351,8 @@ static void so_on_arm64(void **state)
 
 static void what_cannot_be_read_is_refused(void **state)
 {
-	_cleanup_free_ char *text = in_dir("c.c"), *none = in_dir("none"), *bad = in_dir("bad.ko");
-	_cleanup_free_ char *ko = in_dir("amd64.ko");
+	_cleanup_free_ char *text = at("c.c"), *none = at("none"), *bad = at("bad.ko");
+	_cleanup_free_ char *ko = at("amd64.ko");
 	struct buf whole = {};
 	struct disasm d;
 
@@ -392,7 +373,7 @@ static void what_cannot_be_read_is_refused(void **state)
 /* A file that was cut off or damaged is refused or read, never followed out of its bounds. */
 static void damaged_files_do_no_harm(void **state)
 {
-	_cleanup_free_ char *ko = in_dir("amd64.ko"), *bad = in_dir("bad.ko");
+	_cleanup_free_ char *ko = at("amd64.ko"), *bad = at("bad.ko");
 	struct buf whole = {};
 	struct disasm d;
 
@@ -433,5 +414,5 @@ int main(void)
 		cmocka_unit_test(damaged_files_do_no_harm),
 	};
 
-	return cmocka_run_group_tests_name("disasm", tests, setup, teardown);
+	return cmocka_run_group_tests_name("disasm", tests, setup, dir_teardown);
 }

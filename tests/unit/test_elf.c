@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../../lab/elf.h"
+#include "dir.h"
 
 /* The numbers of these lines are what the tests ask for. */
 static const char header[] =
@@ -39,34 +40,19 @@ static const char source[] =
 	"}\n"
 	"int init_module(void) __attribute__((alias(\"sample_init\")));\n";
 
-static char dir[] = "/tmp/test-elf-XXXXXX";
-
-static char *in_dir(const char *name)
-{
-	return xasprintf("%s/%s", dir, name);
-}
-
 static int setup(void **state)
 {
-	_cleanup_free_ char *h = NULL, *c = NULL, *command = NULL;
+	_cleanup_free_ char *command = NULL;
 
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	h = in_dir("sample.h");
-	c = in_dir("sample.c");
-	assert_int_equal(file_write(h, header, strlen(header)), 0);
-	assert_int_equal(file_write(c, source, strlen(source)), 0);
+	if (dir_setup(state))
+		return -1;
+	put("sample.h", header);
+	put("sample.c", source);
 	/* sections of their own: a line is right only when the debug sections are relocated */
 	command = xasprintf("cd %s && %s -g -O2 -ffunction-sections -c sample.c -o sample.ko && "
 			    "xz -k sample.ko",
 			    dir, getenv("CC") ? getenv("CC") : "gcc");
 	return system(command);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return remove_tree(dir);
 }
 
 static void modinfo_is_read_in_file_order(void **state)
@@ -75,7 +61,7 @@ static void modinfo_is_read_in_file_order(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		_cleanup_free_ char *ko = in_dir(names[i]);
+		_cleanup_free_ char *ko = at(names[i]);
 		struct strv v = {};
 
 		assert_int_equal(elf_modinfo(ko, "parm", &v), 0);
@@ -93,7 +79,7 @@ static void modinfo_is_read_in_file_order(void **state)
 
 static void functions_are_sorted_and_have_one_name_each(void **state)
 {
-	_cleanup_free_ char *ko = in_dir("sample.ko");
+	_cleanup_free_ char *ko = at("sample.ko");
 	struct elf_symbol *f;
 	size_t n;
 
@@ -110,7 +96,7 @@ static void functions_are_sorted_and_have_one_name_each(void **state)
 
 static void sizes_are_those_of_allocated_sections(void **state)
 {
-	_cleanup_free_ char *ko = in_dir("sample.ko");
+	_cleanup_free_ char *ko = at("sample.ko");
 	struct elf_sizes s;
 
 	(void)state;
@@ -131,7 +117,7 @@ static void assert_line(const char *where, int first, int last)
 
 static void an_address_in_a_relocatable_object_has_its_line(void **state)
 {
-	_cleanup_free_ char *ko = in_dir("sample.ko");
+	_cleanup_free_ char *ko = at("sample.ko");
 	_cleanup_free_ char *a = NULL, *b = NULL, *c = NULL;
 
 	(void)state;
@@ -145,7 +131,7 @@ static void an_address_in_a_relocatable_object_has_its_line(void **state)
 
 static void every_line_is_the_one_that_binutils_names(void **state)
 {
-	_cleanup_free_ char *ko = in_dir("sample.ko");
+	_cleanup_free_ char *ko = at("sample.ko");
 	struct elf_symbol *f;
 	size_t n;
 
@@ -175,7 +161,7 @@ static void every_line_is_the_one_that_binutils_names(void **state)
 
 static void inlined_code_names_both_places(void **state)
 {
-	_cleanup_free_ char *ko = in_dir("sample.ko");
+	_cleanup_free_ char *ko = at("sample.ko");
 	struct elf_symbol *f;
 	bool found = false;
 	size_t n;
@@ -194,7 +180,7 @@ static void inlined_code_names_both_places(void **state)
 
 static void a_compressed_module_has_lines_too(void **state)
 {
-	_cleanup_free_ char *ko = in_dir("sample.ko.xz"), *where = NULL;
+	_cleanup_free_ char *ko = at("sample.ko.xz"), *where = NULL;
 
 	(void)state;
 	assert_int_equal(elf_source_line(ko, "plain", 0, &where), 0);
@@ -203,8 +189,8 @@ static void a_compressed_module_has_lines_too(void **state)
 
 static void what_is_not_there_is_said(void **state)
 {
-	_cleanup_free_ char *ko = in_dir("sample.ko"), *text = in_dir("sample.c");
-	_cleanup_free_ char *empty = in_dir("empty"), *none = in_dir("none");
+	_cleanup_free_ char *ko = at("sample.ko"), *text = at("sample.c");
+	_cleanup_free_ char *empty = at("empty"), *none = at("none");
 	struct elf_symbol *f;
 	struct elf_sizes sizes;
 	struct strv v = {};
@@ -227,7 +213,7 @@ static void what_is_not_there_is_said(void **state)
 /* A file that was cut off or damaged is refused or read, never followed out of its bounds. */
 static void damaged_files_do_no_harm(void **state)
 {
-	_cleanup_free_ char *ko = in_dir("sample.ko"), *bad = in_dir("bad.ko");
+	_cleanup_free_ char *ko = at("sample.ko"), *bad = at("bad.ko");
 	struct buf whole = {};
 
 	(void)state;
@@ -265,5 +251,5 @@ int main(void)
 		cmocka_unit_test(damaged_files_do_no_harm),
 	};
 
-	return cmocka_run_group_tests_name("elf", tests, setup, teardown);
+	return cmocka_run_group_tests_name("elf", tests, setup, dir_teardown);
 }

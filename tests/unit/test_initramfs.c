@@ -17,28 +17,12 @@
 #include <cmocka.h>
 
 #include "../../lab/initramfs.h"
-#include "../../lab/util.h"
-
-static char dir[] = "/tmp/test-initramfs-XXXXXX";
-
-static int setup(void **state)
-{
-	(void)state;
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return remove_tree(dir);
-}
+#include "dir.h"
 
 static char *host_file(const char *name, const char *text)
 {
-	char *path = xasprintf("%s/%s", dir, name);
-
-	assert_int_equal(file_write(path, text, strlen(text)), 0);
-	return path;
+	put(name, text);
+	return at(name);
 }
 
 static struct buf bytes_of(struct initramfs *fs)
@@ -305,5 +289,5 @@ int main(void)
 		cmocka_unit_test(an_empty_root_is_an_archive_too),
 	};
 
-	return cmocka_run_group_tests_name("initramfs", tests, setup, teardown);
+	return cmocka_run_group_tests_name("initramfs", tests, dir_setup, dir_teardown);
 }

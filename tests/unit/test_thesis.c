@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "../../lab/thesis.h"
+#include "dir.h"
 
 #define DATA  "docs/thesis.json"
 #define TEXT  "docs/thesis.md"
@@ -19,7 +20,6 @@
 #define END   "```\n"
 
 static struct thesis thesis;
-static char *dir;
 
 static const struct thesis_figure *find(const char *section, const char *what)
 {
@@ -402,20 +402,15 @@ static void the_corrections_have_no_other_numbers(void **state)
 
 static int setup(void **state)
 {
-	(void)state;
-	dir = strdup("/tmp/test_thesis.XXXXXX");
-	if (!mkdtemp(dir))
+	if (dir_setup(state))
 		return -1;
 	return thesis_read(DATA, &thesis);
 }
 
 static int teardown(void **state)
 {
-	(void)state;
 	thesis_free(&thesis);
-	remove_tree(dir);
-	free(dir);
-	return 0;
+	return dir_teardown(state);
 }
 
 int main(void)

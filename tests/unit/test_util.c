@@ -16,28 +16,9 @@
 #include <cmocka.h>
 
 #include "../../lab/lab.h"
-#include "../../lab/util.h"
+#include "dir.h"
 
-static char dir[] = "/tmp/test-util-XXXXXX";
-
-static char *in_dir(const char *name)
-{
-	return xasprintf("%s/%s", dir, name);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return remove_tree(dir);
-}
-
-static void put(const char *path, const char *text)
+static void put_path(const char *path, const char *text)
 {
 	assert_int_equal(file_write(path, text, strlen(text)), 0);
 }
@@ -140,12 +121,12 @@ static void buffers_hold_any_bytes(void **state)
 
 static void a_file_is_written_whole(void **state)
 {
-	_cleanup_free_ char *f = in_dir("file");
+	_cleanup_free_ char *f = at("file");
 	struct buf b = {};
 
 	(void)state;
-	put(f, "one");
-	put(f, "two");
+	put_path(f, "one");
+	put_path(f, "two");
 	assert_holds(f, "two");
 	assert_int_equal(file_write("/nonexistent/file", "x", 1), -ENOENT);
 	assert_int_equal(file_read("/nonexistent", &b), -ENOENT);
@@ -155,7 +136,7 @@ static void a_file_is_written_whole(void **state)
 
 static void a_full_disk_leaves_the_old_file(void **state)
 {
-	_cleanup_free_ char *mnt = in_dir("small"), *f = in_dir("small/file");
+	_cleanup_free_ char *mnt = at("small"), *f = at("small/file");
 	_cleanup_free_ char *alone = xasprintf("test \"$(ls -A %s)\" = file", mnt);
 	static char big[1 << 20];
 	int first, second, only;
@@ -186,13 +167,13 @@ static void a_full_disk_leaves_the_old_file(void **state)
 
 static void directories_are_made_and_removed(void **state)
 {
-	_cleanup_free_ char *deep = in_dir("a/b/c"), *f = in_dir("a/b/c/file"), *a = in_dir("a");
-	_cleanup_free_ char *closed = in_dir("a/closed"), *under = in_dir("a/b/c/file/x");
+	_cleanup_free_ char *deep = at("a/b/c"), *f = at("a/b/c/file"), *a = at("a");
+	_cleanup_free_ char *closed = at("a/closed"), *under = at("a/b/c/file/x");
 
 	(void)state;
 	assert_int_equal(make_dirs(deep, 0755), 0);
 	assert_int_equal(make_dirs(deep, 0755), 0);
-	put(f, "x");
+	put_path(f, "x");
 	assert_int_equal(make_dirs(under, 0755), -ENOTDIR);
 	assert_int_equal(mkdir(closed, 0), 0);
 	assert_int_equal(remove_tree(a), 0);
@@ -207,21 +188,21 @@ static bool skip_objects(const char *name)
 
 static void a_tree_is_copied_without_what_is_left_out(void **state)
 {
-	_cleanup_free_ char *from = in_dir("from"), *sub = in_dir("from/sub"), *to = in_dir("to");
-	_cleanup_free_ char *a = in_dir("from/a.c"), *o = in_dir("from/sub/a.o");
-	_cleanup_free_ char *outside = in_dir("outside.h"), *link = in_dir("from/outside.h");
-	_cleanup_free_ char *inner = in_dir("from/inner.c"), *fifo = in_dir("from/fifo");
-	_cleanup_free_ char *to_a = in_dir("to/a.c"), *to_o = in_dir("to/sub/a.o");
-	_cleanup_free_ char *to_link = in_dir("to/outside.h"), *to_inner = in_dir("to/inner.c");
-	_cleanup_free_ char *to_fifo = in_dir("to/fifo");
+	_cleanup_free_ char *from = at("from"), *sub = at("from/sub"), *to = at("to");
+	_cleanup_free_ char *a = at("from/a.c"), *o = at("from/sub/a.o");
+	_cleanup_free_ char *outside = at("outside.h"), *link = at("from/outside.h");
+	_cleanup_free_ char *inner = at("from/inner.c"), *fifo = at("from/fifo");
+	_cleanup_free_ char *to_a = at("to/a.c"), *to_o = at("to/sub/a.o");
+	_cleanup_free_ char *to_link = at("to/outside.h"), *to_inner = at("to/inner.c");
+	_cleanup_free_ char *to_fifo = at("to/fifo");
 	struct stat st;
 
 	(void)state;
 	assert_int_equal(make_dirs(sub, 0755), 0);
-	put(a, "source");
+	put_path(a, "source");
 	assert_int_equal(chmod(a, 0555), 0);
-	put(o, "object");
-	put(outside, "header");
+	put_path(o, "object");
+	put_path(outside, "header");
 	assert_int_equal(symlink("../outside.h", link), 0);
 	assert_int_equal(symlink("a.c", inner), 0);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -279,29 +260,29 @@ static void tree_hash(const char *path, char hex[HASH_HEX])
 
 static void the_hash_of_a_tree_tells_contents_and_names(void **state)
 {
-	_cleanup_free_ char *t = in_dir("tree"), *sub = in_dir("tree/sub"), *f = in_dir("tree/f.c");
-	_cleanup_free_ char *g = in_dir("tree/sub/f.c"), *o = in_dir("tree/f.o");
+	_cleanup_free_ char *t = at("tree"), *sub = at("tree/sub"), *f = at("tree/f.c");
+	_cleanup_free_ char *g = at("tree/sub/f.c"), *o = at("tree/f.o");
 	char first[HASH_HEX], now[HASH_HEX];
 
 	(void)state;
 	assert_int_equal(make_dirs(sub, 0755), 0);
-	put(f, "x");
+	put_path(f, "x");
 	tree_hash(t, first);
-	put(o, "left out");
+	put_path(o, "left out");
 	tree_hash(t, now);
 	assert_string_equal(first, now);
-	put(f, "y");
+	put_path(f, "y");
 	tree_hash(t, now);
 	assert_string_not_equal(first, now);
 	assert_int_equal(rename(f, g), 0);
-	put(g, "x");
+	put_path(g, "x");
 	tree_hash(t, now);
 	assert_string_not_equal(first, now);
 }
 
 static void a_lock_keeps_others_out(void **state)
 {
-	_cleanup_free_ char *f = in_dir("lock");
+	_cleanup_free_ char *f = at("lock");
 	int fd = lock_file(f, NULL), status, waiting[2];
 	char c = 0;
 	pid_t pid;
@@ -335,13 +316,11 @@ static void a_lock_keeps_others_out(void **state)
 
 static void a_table_has_rows_without_comments(void **state)
 {
-	char path[] = "/tmp/cdevlab-table-XXXXXX";
-	static const char text[] = "# comment\n\na\tb\n#\n c # not one\n";
-	_cleanup_close_ int fd = mkstemp(path);
+	_cleanup_free_ char *path = at("table");
 	struct strv rows = {};
 
 	(void)state;
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	put("table", "# comment\n\na\tb\n#\n c # not one\n");
 	assert_int_equal(table_read(path, &rows), 0);
 	assert_int_equal(rows.n, 2);
 	assert_string_equal(rows.v[0], "a\tb");
@@ -382,5 +361,5 @@ int main(void)
 		cmocka_unit_test(times_have_their_form),
 	};
 
-	return cmocka_run_group_tests_name("util", tests, setup, teardown);
+	return cmocka_run_group_tests_name("util", tests, dir_setup, dir_teardown);
 }
