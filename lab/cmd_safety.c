@@ -20,7 +20,7 @@ static const char help[] =
 	"      --only NUMBER     one bug: 02; may be repeated\n"
 	"      --column NAME     one column: sparse; may be repeated\n"
 	"      --language L      c or rust\n"
-	"      --for TIME        how long each is hammered, where it repeats a quarter of that (default 8s)\n"
+	"      --for TIME        how long each is hammered; on the stock kernel a quarter of it (default 8s)\n"
 	"      --seed N          of the hammering and the fuzzer (default 1)\n"
 	"      --fresh           measure all again, also what is in the cache\n"
 	"      --json            the matrix as JSON on standard output\n";
