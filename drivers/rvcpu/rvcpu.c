@@ -82,7 +82,8 @@ static_assert(RVCPU_TIME >> 1 == 0 && RVCPU_CYCLE >> 1 == 1 && RVCPU_INSTRET >> 
 
 /**
  * struct rvcpu_counter - what counts cycles or instructions on a CPU
- * @event:	pinned: it is on the PMU, or in an error state because others are. NULL: there is none
+ * @event:	pinned: it is on the PMU, or in an error state because others are. NULL: there is none,
+ *		or it is being enabled again
  * @base:	what its predecessors, before the CPU was offline, had counted
  * @mask:	the bits that the register has
  * @idx:	perf's number of the counter whose register is @reg, or RVCPU_IDX_*
@@ -446,8 +447,9 @@ static u8 rvcpu_missing(long error)
 	case -EBUSY:
 	case -EAGAIN:
 	case -ENOSPC:
-		return RVCPU_MISSING_TAKEN;
+	/* KVM has lent it to a guest: nothing of ours asks for what a PMU might not support. */
 	case -EOPNOTSUPP:
+		return RVCPU_MISSING_TAKEN;
 	case -EINVAL:
 		return RVCPU_MISSING_NO_EVENT;
 	/* Nobody says that the event is his own. */
@@ -460,7 +462,9 @@ static u8 rvcpu_missing(long error)
 	}
 }
 
-static void rvcpu_counter_start(struct rvcpu_counter *counter, enum rvcpu_kind kind, int cpu)
+/* An event that counts, or NULL with the reason in @counter->missing. */
+static struct perf_event *rvcpu_event_new(struct rvcpu_counter *counter, enum rvcpu_kind kind,
+					  int cpu)
 {
 	static const u64 configs[RVCPU_KINDS] = {
 		[RVCPU_KIND_CYCLE] = PERF_COUNT_HW_CPU_CYCLES,
@@ -478,17 +482,16 @@ static void rvcpu_counter_start(struct rvcpu_counter *counter, enum rvcpu_kind k
 
 	if (!pmu) {
 		counter->missing = RVCPU_STATE(field, 0, RVCPU_MISSING_UNUSED);
-		return;
+		return NULL;
 	}
 	event = perf_event_create_kernel_counter(&attr, cpu, NULL, NULL, NULL);
 	if (IS_ERR(event)) {
 		counter->missing = RVCPU_STATE(field, 0, rvcpu_missing(PTR_ERR(event)));
-		return;
+		return NULL;
 	}
 	counter->missing = RVCPU_STATE(field, 0, RVCPU_MISSING_TAKEN);
 	counter->idx = RVCPU_IDX_UNKNOWN;
-	/* Who sees the event sees what is in it. What it may find of @idx and @mask still holds. */
-	smp_store_release(&counter->event, event);
+	return event;
 }
 
 static void rvcpu_event_enable(struct perf_event *event)
@@ -519,10 +522,12 @@ static bool rvcpu_event_on(struct perf_event *event, int cpu)
 	return false;
 }
 
-static void rvcpu_counter_start(struct rvcpu_counter *counter, enum rvcpu_kind kind, int cpu)
+static struct perf_event *rvcpu_event_new(struct rvcpu_counter *counter, enum rvcpu_kind kind,
+					  int cpu)
 {
 	counter->missing = RVCPU_STATE(RVCPU_KIND_FIELD(kind), 0,
 				       pmu ? RVCPU_MISSING_NO_PMU : RVCPU_MISSING_UNUSED);
+	return NULL;
 }
 
 static void rvcpu_event_enable(struct perf_event *event)
@@ -553,7 +558,7 @@ static int rvcpu_online(unsigned int cpu)
 	int kind;
 
 	for (kind = 0; kind < RVCPU_KINDS; kind++)
-		rvcpu_counter_start(&rc->counters[kind], kind, cpu);
+		rc->counters[kind].event = rvcpu_event_new(&rc->counters[kind], kind, cpu);
 	for (kind = 0; kind < RVCPU_KINDS; kind++)
 		rvcpu_counter_compare(&rc->counters[kind], &rc->counters[!kind], kind);
 	WRITE_ONCE(rc->epoch, rc->epoch + 1);
@@ -594,6 +599,7 @@ static int rvcpu_offline(unsigned int cpu)
 static bool rvcpu_retry(unsigned int cpu)
 {
 	struct rvcpu_cpu *rc = per_cpu_ptr(&rvcpu_cpus, cpu);
+	struct perf_event *events[RVCPU_KINDS] = {};
 	bool got = false;
 	int kind;
 
@@ -604,20 +610,27 @@ static bool rvcpu_retry(unsigned int cpu)
 
 	for (kind = 0; kind < RVCPU_KINDS; kind++) {
 		struct rvcpu_counter *counter = &rc->counters[kind];
+		struct perf_event *event = counter->event;
 
-		if (!(counter->missing & RVCPU_STATE_TAKEN))
+		if (!(counter->missing & RVCPU_STATE_TAKEN) ||
+		    (event && rvcpu_event_on(event, cpu)))
 			continue;
-		if (!counter->event)
-			rvcpu_counter_start(counter, kind, cpu);
-		else if (!rvcpu_event_on(counter->event, cpu))
-			rvcpu_event_enable(counter->event);
+		/* It counts before the epoch can tell: until then nobody reads it. */
+		WRITE_ONCE(counter->event, NULL);
+		if (event)
+			rvcpu_event_enable(event);
 		else
-			continue;
-		if (counter->event && rvcpu_event_on(counter->event, cpu))
-			got = true;
+			event = rvcpu_event_new(counter, kind, cpu);
+		events[kind] = event;
+		got |= event && rvcpu_event_on(event, cpu);
 	}
 	if (got)
 		WRITE_ONCE(rc->epoch, rc->epoch + 1);
+	/* Who sees the event sees the epoch, and what is in it. What @idx and @mask say still holds. */
+	for (kind = 0; kind < RVCPU_KINDS; kind++) {
+		if (events[kind])
+			smp_store_release(&rc->counters[kind].event, events[kind]);
+	}
 out:
 	mutex_unlock(&rvcpu_retry_lock);
 	return got;
@@ -640,7 +653,8 @@ static __always_inline struct rvcpu_field rvcpu_counter_read(struct rvcpu_cpu *r
 	struct rvcpu_counter *counter = &rc->counters[kind];
 	struct rvcpu_field f = { .state = RVCPU_STATE(field, RVCPU_SOURCE_PERF, 0) };
 
-	struct perf_event *event = READ_ONCE(counter->event);
+	/* Before the epoch is read. */
+	struct perf_event *event = smp_load_acquire(&counter->event);
 
 	if (!event)
 		return rvcpu_without_pmu(counter, kind);
@@ -663,7 +677,6 @@ static __always_inline struct rvcpu_taking rvcpu_take(u32 skip)
 		.before = RVCPU_ABSENT,
 		.after = RVCPU_ABSENT,
 		.cpu = smp_processor_id(),
-		.epoch = READ_ONCE(rc->epoch),
 	};
 
 	if (!(skip & RVCPU_KTIME)) {
@@ -688,6 +701,7 @@ static __always_inline struct rvcpu_taking rvcpu_take(u32 skip)
 	if (!(skip & RVCPU_KTIME))
 		t.after = ktime_get_ns();
 
+	t.epoch = READ_ONCE(rc->epoch);
 	t.time = time.value;
 	t.cycle = cycle.value;
 	t.instret = instret.value;
