@@ -20,6 +20,18 @@ static const char help[] =
 	"      --junit FILE   the results as JUnit XML as well\n"
 	"      --json FILE    the results as JSON as well\n";
 
+/* What was fuzzed until Ctrl-C is told too. */
+static enum lab_exit fuzz_and_tell(struct fuzz_run *f, const struct args *a)
+{
+	enum lab_exit ret = fuzz_run(f), written;
+
+	if ((ret && ret != LAB_INTERRUPTED) || lab_options.dry_run)
+		return ret;
+	ktap_print(stdout, f->test->root);
+	written = results_write_asked(a->junit, a->json, f->test->root);
+	return ret ?: written ?: test_exit(f->test);
+}
+
 int cmd_fuzz(int argc, char **argv)
 {
 	struct test_run t = {};
@@ -39,19 +51,14 @@ int cmd_fuzz(int argc, char **argv)
 	f.seconds = a.stress_s ?: FOR_DEFAULT_S;
 	f.seed = a.has_seed ? a.seed : (unsigned long long)time(NULL);
 	f.out_dir = f.corpus_dir = a.out_dir;
-	ret = f.seconds < FUZZ_LEAST_S ?
-		      lab_fail(LAB_USAGE, "give it --for 60s",
+	if (f.seconds < FUZZ_LEAST_S)
+		ret = lab_fail(LAB_USAGE, "give it --for 60s",
 			       "--for %ds: no guest is booted for less than %d s", f.seconds,
-			       FUZZ_LEAST_S) :
-		      test_prepare(&t);
+			       FUZZ_LEAST_S);
+	else
+		ret = test_prepare(&t);
 	if (!ret)
-		ret = fuzz_run(&f);
-	if (!ret && !lab_options.dry_run) {
-		ktap_print(stdout, t.root);
-		ret = results_write_asked(a.junit, a.json, t.root);
-		if (!ret)
-			ret = test_exit(&t);
-	}
+		ret = fuzz_and_tell(&f, &a);
 	fuzz_run_free(&f);
 	test_run_free(&t);
 	args_free(&a);

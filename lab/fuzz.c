@@ -662,6 +662,7 @@ static enum lab_exit search(struct target *t, bool *over)
 		if (ret == LAB_INTERRUPTED && g.shared) {
 			corpus_take(t, g.shared, false);
 			corpus_write(t);
+			note_search(t, &g, "interrupted");
 		}
 		*over = true;
 		guest_free(&g);
@@ -715,6 +716,8 @@ static enum lab_exit fuzz_module(struct target *t)
 		free(c->signature);
 		free(c);
 	}
+	if (ret == LAB_INTERRUPTED && !t->node->n)
+		ktap_set(t->node, KTAP_SKIP, "interrupted");
 	fuzz_list_free(&t->corpus);
 	free(t->corpus_path);
 	return ret;
@@ -750,8 +753,7 @@ enum lab_exit fuzz_run(struct fuzz_run *f)
 		}
 	}
 	if (!ret && !any && run->only)
-		ret = lab_fail(LAB_USAGE, "it is the name of a module", "--only %s fits no module",
-			       run->only);
+		ret = test_only_fits_none(run, "it is the name of a module");
 	ktap_settle(run->root);
 	return ret;
 }

@@ -876,12 +876,19 @@ static enum lab_exit boot_round(struct test_run *t, struct item *items, size_t n
 	return ret;
 }
 
+enum lab_exit test_only_fits_none(const struct test_run *t, const char *what_it_is)
+{
+	for (size_t i = 0; i < t->n_kernels * t->n_drivers; i++)
+		if (!t->built[i].n)
+			return LAB_OK;
+	return lab_fail(LAB_USAGE, what_it_is, "--only %s fits no module", t->only);
+}
+
 enum lab_exit test_boot(struct test_run *t)
 {
 	size_t n = 0, open = 0, at_once = vm_at_once();
 	struct item *items = NULL;
 	enum lab_exit ret = LAB_OK;
-	bool unknown = false;
 
 	if (t->coverage && !lab_options.dry_run) {
 		t->code_dir = temp_dir(NULL);
@@ -919,12 +926,8 @@ enum lab_exit test_boot(struct test_run *t)
 			}
 		}
 	}
-	for (size_t i = 0; i < t->n_kernels * t->n_drivers; i++)
-		unknown |= !t->built[i].n;
-	/* of a room that did not compile, nobody knows its modules */
-	if (!n && t->only && !unknown)
-		ret = lab_fail(LAB_USAGE, "it is MODULE, MODULE/JOB or MODULE/JOB/CASE",
-			       "--only %s fits no module", t->only);
+	if (!n && t->only)
+		ret = test_only_fits_none(t, "it is MODULE, MODULE/JOB or MODULE/JOB/CASE");
 	do {
 		open = 0;
 		for (size_t i = 0; i < n; i++)
@@ -985,9 +988,21 @@ void test_instead_free(struct test_instead *p)
 	*p = (struct test_instead){};
 }
 
+/* A job of that name, so many levels below, has something to say. */
+static bool was_run(const struct ktap *t, const char *job, int levels)
+{
+	if (!levels)
+		return !strcmp(t->name, job) && t->result != KTAP_SKIP;
+	for (size_t i = 0; i < t->n; i++)
+		if (was_run(t->children[i], job, levels - 1))
+			return true;
+	return false;
+}
+
 enum lab_exit test_exit(const struct test_run *t)
 {
 	struct ktap_counts c = ktap_count(t->root);
+	bool any = t->instead ? was_run(t->root, t->instead->name, 4) : c.passed;
 
 	if (t->crashed)
 		return LAB_CRASHED;
@@ -995,7 +1010,7 @@ enum lab_exit test_exit(const struct test_run *t)
 		return LAB_TIMEOUT;
 	if (c.failed || c.timeout || c.crashed)
 		return LAB_FAILED;
-	return c.passed || lab_options.dry_run ? LAB_OK : LAB_SKIPPED;
+	return any || lab_options.dry_run ? LAB_OK : LAB_SKIPPED;
 }
 
 void test_run_free(struct test_run *t)

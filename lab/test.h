@@ -75,7 +75,9 @@ enum lab_exit test_boot(struct test_run *t);
 enum lab_exit test_into(struct test_run *t, struct ktap *suite);
 /* Writes the kernel's log of a guest to where logs go, and a note of that to @t, which may be NULL. */
 enum lab_exit test_keep_log(struct test_run *run, const struct boot *b, struct ktap *t);
-/* The exit code that the tree deserves. */
+/* --only fits no module: LAB_USAGE, or LAB_OK where a room did not compile, whose modules nobody knows. */
+enum lab_exit test_only_fits_none(const struct test_run *t, const char *what_it_is);
+/* The exit code that the tree deserves. Where one program runs in place of the tests, loading is no test. */
 enum lab_exit test_exit(const struct test_run *t);
 void test_run_free(struct test_run *t);
 

@@ -691,11 +691,13 @@ static char *make_room(const char *name)
 static void a_module_that_does_not_compile_fails_with_the_compilers_own_message(void **state)
 {
 	_cleanup_free_ char *file = xasprintf("%s/compile/compile.c:7:", rooms);
-	static const char *const only[] = { "", " --only compile" };
+	static const char *const how[][2] = { { "test", "" },
+					      { "test", " --only compile" },
+					      { "fuzz", " --only compile" } };
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(only); i++) {
-		struct run *r = start(NULL, "test %s/compile%s", rooms, only[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(how); i++) {
+		struct run *r = start(NULL, "%s %s/compile%s", how[i][0], rooms, how[i][1]);
 
 		finish(r);
 		is_verdict(r, LAB_FAILED);
@@ -1910,6 +1912,32 @@ static void what_was_learned_is_not_replaced_by_nothing(void **state)
 	buf_free(&text);
 }
 
+static void what_was_fuzzed_until_it_was_interrupted_is_told(void **state)
+{
+	struct run *r = start(NULL, "fuzz minors --for 600s");
+	double since;
+
+	(void)state;
+	wait_for(r, " calls, ");
+	since = now_s();
+	kill(r->pid, SIGINT);
+	finish(r);
+	OUT_HAS(r, "# interrupted: ");
+	OUT_HAS(r, "ok 1 minors # SKIP interrupted");
+	*r->out = '\0';
+	is_interrupted(r, since);
+}
+
+static void stress_of_what_has_no_node_is_all_skipped(void **state)
+{
+	struct run *r = start(NULL, "stress hello --for 1s");
+
+	(void)state;
+	finish(r);
+	is_verdict(r, LAB_SKIPPED);
+	OUT_HAS(r, "hello has no device node");
+}
+
 /* --- figures --- */
 
 static void what_a_wall_command_says_is_believed_only_if_all_of_it_is_right(void **state)
@@ -2339,6 +2367,8 @@ int main(int argc, char **argv)
 		TEST(an_output_directory_that_cannot_be_used_is_named),
 		TEST(each_case_has_its_time),
 		TEST(what_was_learned_is_not_replaced_by_nothing),
+		TEST(what_was_fuzzed_until_it_was_interrupted_is_told),
+		TEST(stress_of_what_has_no_node_is_all_skipped),
 		TEST(a_verdict_that_cannot_be_written_is_an_error),
 		TEST(what_a_wall_command_says_is_believed_only_if_all_of_it_is_right),
 		TEST(a_dry_run_prints_what_would_boot_and_boots_nothing),
