@@ -93,9 +93,11 @@ static void hot_calls(void)
 		dev_write(fd, buf, 16);
 	lseek(fd, 0, SEEK_SET);
 	ready_now(fd);
-	for (i = 0; i < conf.n_ioctls; i++)
+	for (i = 0; i < conf.n_ioctls; i++) {
+		memset(buf, 0, sizeof(buf));
 		if (_IOC_SIZE(conf.ioctls[i].cmd) <= sizeof(buf))
 			dev_ioctl(fd, conf.ioctls[i].cmd, buf);
+	}
 	dev_ioctl(fd, _IO(0xfe, 0xfe), NULL);
 	close(fd);
 }

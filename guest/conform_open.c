@@ -421,6 +421,8 @@ static void hammer_round(int fd, unsigned int round)
 		lseek(fd, 0, SEEK_SET);
 	if (conf.n_ioctls) {
 		call = &conf.ioctls[round % conf.n_ioctls];
+		/* zeros: what was read may be the length of an argument that is longer than this */
+		memset(buf, 0, sizeof(buf));
 		if (_IOC_DIR(call->cmd) != _IOC_NONE && _IOC_SIZE(call->cmd) <= sizeof(buf))
 			dev_ioctl(fd, call->cmd, buf);
 	}

@@ -245,6 +245,21 @@ static long broken_calls_peek(struct broken_calls_word __user *arg)
 	return copy_to_user(arg, &word, sizeof(word)) ? -EFAULT : 0;
 }
 
+static long broken_calls_info(struct broken_calls_info __user *arg)
+{
+	struct broken_calls_info info = { .bytes = BROKEN_CALLS_SIZE };
+
+	if (get_user(info.size, &arg->size))
+		return -EFAULT;
+	if (info.size < sizeof(info))
+		return -EINVAL;
+	if (info.size > BROKEN_CALLS_INFO_MAX)
+		return -E2BIG;
+	if (copy_to_user(arg, &info, sizeof(info)) || clear_user(arg + 1, info.size - sizeof(info)))
+		return -EFAULT;
+	return 0;
+}
+
 static long broken_calls_do_ioctl(unsigned int cmd, void __user *arg, bool compat)
 {
 	switch (cmd) {
@@ -252,6 +267,8 @@ static long broken_calls_do_ioctl(unsigned int cmd, void __user *arg, bool compa
 		return broken_calls_get_size(arg, compat);
 	case BROKEN_CALLS_PEEK:
 		return broken_calls_peek(arg);
+	case BROKEN_CALLS_INFO:
+		return broken_calls_info(arg);
 	default:
 		return compat && is_bug("compat_unknown") ? -EINVAL : -ENOTTY;
 	}
@@ -446,6 +463,9 @@ static int __init broken_calls_init(void)
 	broken_calls_data = vzalloc(BROKEN_CALLS_SIZE);
 	if (!broken_calls_data)
 		return -ENOMEM;
+	/* A caller that takes what it has read for an argument asks for more of it than it has. */
+	memset32((u32 *)broken_calls_data, BROKEN_CALLS_INFO_MAX / 2,
+		 BROKEN_CALLS_SIZE / sizeof(u32));
 	if (is_bug("compat_ioctl"))
 		broken_calls_fops.compat_ioctl = NULL;
 	ret = misc_register(&broken_calls_misc);

@@ -16,7 +16,15 @@ struct broken_calls_word {
 	__u32 value;
 };
 
+/* Its end is where the caller says: a later version may have more. */
+struct broken_calls_info {
+	__u32 size; /* of the caller's; what is more than ours becomes 0 */
+	__u32 bytes;
+};
+
+#define BROKEN_CALLS_INFO_MAX 4096
 #define BROKEN_CALLS_GET_SIZE _IOR(0xb7, 1, __u64)
 #define BROKEN_CALLS_PEEK     _IOWR(0xb7, 2, struct broken_calls_word)
+#define BROKEN_CALLS_INFO     _IOWR(0xb7, 3, struct broken_calls_info)
 
 #endif

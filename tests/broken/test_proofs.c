@@ -195,8 +195,10 @@ static int conf_write(const struct row *row)
 			(unsigned long)BROKEN_MEM_PEEK);
 		fprintf(f, "arg.POKE=0000000001000000\narg.PEEK=0000000000000000\n");
 	} else if (!strcmp(row->driver, "calls")) {
-		fprintf(f, "ioctl.GET_SIZE=0x%lx\nioctl.PEEK=0x%lx\narg.PEEK=0000000000000000\n",
-			(unsigned long)BROKEN_CALLS_GET_SIZE, (unsigned long)BROKEN_CALLS_PEEK);
+		fprintf(f, "ioctl.GET_SIZE=0x%lx\nioctl.PEEK=0x%lx\nioctl.INFO=0x%lx\n",
+			(unsigned long)BROKEN_CALLS_GET_SIZE, (unsigned long)BROKEN_CALLS_PEEK,
+			(unsigned long)BROKEN_CALLS_INFO);
+		fprintf(f, "arg.PEEK=0000000000000000\narg.INFO=0800000000000000\n");
 	} else if (!strcmp(row->driver, "event") || !strcmp(row->driver, "async")) {
 		fprintf(f, "ioctl.RAISE=0x%lx\n", (unsigned long)BROKEN_EVENT_RAISE);
 	} else {
