@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,8 +38,6 @@ struct options {
 	unsigned long long count; /* watch: events to print, 0: no limit */
 	long long timeout_ms;	  /* watch: how long, -1: for ever */
 };
-
-static volatile sig_atomic_t interrupted;
 
 static void usage(FILE *to)
 {
@@ -302,12 +301,6 @@ static int command_info(const struct options *opt, int argc, char **argv)
 	return finish(EXIT_SUCCESS);
 }
 
-static void on_signal(int sig)
-{
-	(void)sig;
-	interrupted = 1;
-}
-
 static long long now_ms(void)
 {
 	struct timespec ts;
@@ -334,13 +327,23 @@ static void print_event(const struct options *opt, const struct vgpio_event *eve
 	putchar('\n');
 }
 
-/* Prints events of @fd until there were enough, or the time is over, or a signal came. */
-static int watch_events(const struct options *opt, int fd, const sigset_t *unblocked)
+static int time_is_over(const struct options *opt, unsigned long long printed)
+{
+	if (!opt->count)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "vgpioctl: %s: the time is over, %llu of %llu changes came\n", opt->device,
+		printed, opt->count);
+	return EXIT_FAILURE;
+}
+
+/* Prints events of @fd until there were enough, or the time is over, or @signals has one. */
+static int watch_events(const struct options *opt, int fd, int signals)
 {
 	const long long end = opt->timeout_ms < 0 ? -1 : now_ms() + opt->timeout_ms;
 	unsigned long long printed = 0;
 	struct vgpio_event event;
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct pollfd pfds[] = { { .fd = fd, .events = POLLIN },
+				 { .fd = signals, .events = POLLIN } };
 
 	while (!opt->count || printed < opt->count) {
 		struct timespec left = { 0 };
@@ -349,27 +352,24 @@ static int watch_events(const struct options *opt, int fd, const sigset_t *unblo
 		if (end >= 0) {
 			long long ms = end - now_ms();
 
+			/* Changes may come without end. */
+			if (ms <= 0 && printed)
+				return time_is_over(opt, printed);
 			if (ms < 0)
 				ms = 0;
 			left.tv_sec = ms / 1000;
 			left.tv_nsec = ms % 1000 * 1000000;
 		}
-		/* Signals are let in here and nowhere else: none is missed before the wait. */
-		switch (ppoll(&pfd, 1, end < 0 ? NULL : &left, unblocked)) {
+		switch (ppoll(pfds, 2, end < 0 ? NULL : &left, NULL)) {
 		case -1:
 			if (errno != EINTR)
 				return device_error(opt, "cannot wait");
-			if (interrupted)
-				return EXIT_SUCCESS;
 			continue;
 		case 0:
-			if (!opt->count)
-				return EXIT_SUCCESS;
-			fprintf(stderr,
-				"vgpioctl: %s: the time is over, %llu of %llu changes came\n",
-				opt->device, printed, opt->count);
-			return EXIT_FAILURE;
+			return time_is_over(opt, printed);
 		}
+		if (pfds[1].revents)
+			return EXIT_SUCCESS;
 		n = read(fd, &event, sizeof(event));
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
@@ -390,26 +390,25 @@ static int watch_events(const struct options *opt, int fd, const sigset_t *unblo
 
 static int command_watch(const struct options *opt, int argc, char **argv)
 {
-	const struct sigaction action = { .sa_handler = on_signal };
-	sigset_t blocked, unblocked;
 	struct vgpio_info info;
-	int fd, status = EXIT_FAILURE;
+	int fd, signals, status = EXIT_FAILURE;
+	sigset_t ends;
 
 	if (argc)
 		return bad_usage("watch: what is \"%s\"?", argv[0]);
 
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGINT);
-	sigaddset(&blocked, SIGTERM);
-	sigprocmask(SIG_BLOCK, &blocked, &unblocked);
-	sigdelset(&unblocked, SIGINT);
-	sigdelset(&unblocked, SIGTERM);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	/* Beside the events: who is never done with these would not see a signal that ends a wait. */
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	signals = signalfd(-1, &ends, SFD_CLOEXEC);
+	if (signals < 0)
+		return device_error(opt, "cannot wait for signals");
 
 	fd = open_device(opt, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
-		return EXIT_FAILURE;
+		goto out_signals;
 	if (!get_info(opt, fd, &info))
 		goto out;
 	if (!(info.features & VGPIO_FEATURE_QUEUE)) {
@@ -417,9 +416,11 @@ static int command_watch(const struct options *opt, int argc, char **argv)
 			opt->device);
 		goto out;
 	}
-	status = watch_events(opt, fd, &unblocked);
+	status = watch_events(opt, fd, signals);
 out:
 	close(fd);
+out_signals:
+	close(signals);
 	return status;
 }
 
