@@ -638,6 +638,52 @@ TEST(edge_triggered_epoll_reports_every_burst)
 	}
 }
 
+struct exclusive {
+	int fd;
+	atomic_bool waits;
+	bool woken;
+};
+
+static void *wait_exclusively(void *arg)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	struct exclusive *e = arg;
+	int ep = SAFE(epoll_create1(EPOLL_CLOEXEC));
+
+	SAFE(epoll_ctl(ep, EPOLL_CTL_ADD, e->fd, &ev));
+	atomic_store(&e->waits, true);
+	e->woken = epoll_wait(ep, &ev, 1, LOST_AFTER_MS) == 1;
+	close(ep);
+	return NULL;
+}
+
+/* Of several who wait for one thing only one is to be woken up. Each open's stream is its own thing. */
+TEST(exclusive_epolls_on_opens_of_their_own_are_all_woken_up)
+{
+	const struct timespec pause = { .tv_nsec = 50000000 };
+	struct exclusive e[2] = { 0 };
+	pthread_t threads[2];
+	unsigned int i, tries = 0;
+	int writer;
+
+	need_queue();
+	writer = open_node(O_WRONLY);
+	for (i = 0; i < 2; i++) {
+		e[i].fd = open_node(O_RDONLY | O_NONBLOCK);
+		threads[i] = start(wait_exclusively, &e[i]);
+	}
+	for (i = 0; i < 2; i++)
+		while (!atomic_load(&e[i].waits))
+			wait_for_others(&tries);
+	/* Until both are asleep; one that is not sees the event when it looks. */
+	nanosleep(&pause, NULL);
+	toggle(writer, 0, 1);
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	EXPECT_TRUE(e[0].woken);
+	EXPECT_TRUE(e[1].woken);
+}
+
 TEST(a_fault_consumes_nothing)
 {
 	long page = sysconf(_SC_PAGESIZE);
@@ -1254,6 +1300,63 @@ TEST(vgpioctl_watch_prints_events_until_the_count_or_an_interrupt)
 	}
 }
 
+struct togglers {
+	atomic_bool stop;
+	atomic_uint pins;
+};
+
+static void *toggle_always(void *arg)
+{
+	struct togglers *t = arg;
+	unsigned int pin = atomic_fetch_add(&t->pins, 1);
+	int fd = open_node(O_WRONLY);
+
+	while (!atomic_load(&t->stop))
+		toggle(fd, pin, 1000);
+	close(fd);
+	return NULL;
+}
+
+/* What it prints is read so slowly that there is always one more change. */
+TEST(vgpioctl_watch_ends_in_time_and_by_a_signal_while_changes_keep_coming)
+{
+	static const char *const how[] = { " --timeout 0.2", "" };
+	const struct timespec begun = { .tv_nsec = 300000000 }, pause = { .tv_nsec = 20000000 };
+	struct togglers t = { 0 };
+	pthread_t others[2];
+	int out[2], status;
+	char text[4096];
+	unsigned int i;
+	long long end;
+	ssize_t n;
+	pid_t pid;
+
+	need_queue();
+	for (i = 0; i < 2; i++)
+		others[i] = start(toggle_always, &t);
+	for (i = 0; i < 2; i++) {
+		SAFE(pipe2(out, O_CLOEXEC));
+		pid = program_start(out[1], STDERR_FILENO, "vgpioctl --device %s watch%s",
+				    test_node(), how[i]);
+		close(out[1]);
+		nanosleep(&begun, NULL);
+		if (!*how[i])
+			SAFE(kill(pid, SIGINT));
+		end = now_ms() + LOST_AFTER_MS;
+		while ((n = read(out[0], text, sizeof(text))) > 0 && now_ms() < end)
+			nanosleep(&pause, NULL);
+		EXPECT_EQ(n, 0);
+		if (n)
+			SAFE(kill(pid, SIGKILL));
+		SAFE(waitpid(pid, &status, 0));
+		EXPECT_EQ(status, 0);
+		close(out[0]);
+	}
+	atomic_store(&t.stop, true);
+	for (i = 0; i < 2; i++)
+		pthread_join(others[i], NULL);
+}
+
 TEST(vgpioctl_watch_says_that_a_build_has_no_events)
 {
 	if (get_info().features & VGPIO_FEATURE_QUEUE)
@@ -1330,6 +1433,68 @@ TEST(a_ring_that_is_no_power_of_two_from_16_to_4096_is_refused_with_one_message)
 	expect_refused("ring=2147483648", "ring 2147483648: expected");
 	EXPECT_EQ(module_load(test_module(), "ring=-16"), -EINVAL);
 	EXPECT_EQ(module_load(test_module(), "ring=16k"), -EINVAL);
+	leave_as_found();
+}
+
+struct late {
+	atomic_uint round, done; /* 0: no more */
+	int fd;
+};
+
+static void *set_once_a_round(void *arg)
+{
+	unsigned int value = 0, seen = 0, round;
+	struct late *l = arg;
+
+	use_cpu(0);
+	for (;;) {
+		unsigned int tries = 0;
+
+		while ((round = atomic_load(&l->round)) == seen)
+			wait_for_others(&tries);
+		if (!round)
+			return NULL;
+		value = !value;
+		set(l->fd, 0, value);
+		seen = round;
+		atomic_store(&l->done, round);
+	}
+}
+
+/* It was held up between its change and its record: another's 16th change after it has its place. */
+TEST(a_setter_that_is_late_by_a_round_of_the_ring_leaves_the_newest_change_alone)
+{
+	struct late l = { 0 };
+	struct vgpio_event last;
+	unsigned int round;
+	pthread_t other;
+	long long end;
+	int fd;
+
+	need_queue();
+	ASSERT_EQ(module_unload(test_module()), 0);
+	ASSERT_EQ(module_load(test_module(), "ring=16"), 0);
+	fd = open_node(O_RDWR | O_NONBLOCK);
+	l.fd = fd;
+	set(fd, 0, 0);
+	drain(fd, &last);
+	other = start(set_once_a_round, &l);
+	use_cpu(1);
+	end = now_ms() + STRESS_MS;
+	for (round = 1; now_ms() < end; round++) {
+		unsigned int tries = 0;
+
+		atomic_store(&l.round, round);
+		toggle(fd, 1, 16);
+		while (atomic_load(&l.done) != round)
+			wait_for_others(&tries);
+		ASSERT_EQ(drain(fd, &last), 17);
+	}
+	atomic_store(&l.round, 0);
+	pthread_join(other, NULL);
+	test_note("%u rounds", round - 1);
+	close(fd);
+	ASSERT_EQ(module_unload(test_module()), 0);
 	leave_as_found();
 }
 

@@ -107,7 +107,8 @@ MODULE_PARM_DESC(ring, "Events kept for readers, a power of two from 16 to 4096 
 #if VGPIO_QUEUE
 static void vgpio_wake(struct vgpio *vg)
 {
-	wake_up_interruptible_poll(&vg->wait, EPOLLIN | EPOLLRDNORM);
+	/* All: those with EPOLLEXCLUSIVE have a stream of their own each. */
+	wake_up_interruptible_all(&vg->wait);
 }
 #endif
 
@@ -280,8 +281,8 @@ static u64 vgpio_tag(u64 sequence, u32 half)
  * - Each half of the time carries the low half of its sequence, so a reader notices one that was
  *   overwritten, by whichever setter. A mistaken match would take a setter that stood still, not
  *   preempted, for an exact multiple of 2^32 changes.
- * - The id is stored last, with release, and only ever grows: who comes late by a round does not
- *   store it.
+ * - The id is stored last, with release, and only ever grows: who comes late by a round leaves the
+ *   slot as it is, or, if that happened while it wrote, does not store it.
  *
  * So a reader that finds the id of a sequence, and then both halves of its time, has the whole
  * event, and one that finds a later id or foreign halves knows that the event is gone and counts
@@ -294,6 +295,8 @@ static void vgpio_record(struct vgpio *vg, u64 sequence, const struct vgpio_line
 	u64 now = ktime_get_ns();
 	s64 old = atomic64_read(&slot->id);
 
+	if ((u64)old > id)
+		return;
 	atomic64_set(&slot->time_low, vgpio_tag(sequence, lower_32_bits(now)));
 	atomic64_set(&slot->time_high, vgpio_tag(sequence, upper_32_bits(now)));
 	do {

@@ -474,7 +474,7 @@ mod lines {
         /// - Each half of the time carries the low half of its sequence, so a reader notices one
         ///   that was overwritten, by whichever setter.
         /// - The id is stored last, with release, and only ever grows: who comes late by a round
-        ///   does not store it.
+        ///   leaves the slot as it is, or, if that happened while it wrote, does not store it.
         ///
         /// So a reader that finds the id of a sequence, and then both halves of its time, has the
         /// whole event; one that finds a later id or foreign halves counts it as missed.
@@ -486,6 +486,9 @@ mod lines {
             let now = now_ns();
             let mut old = slot.id.load(Relaxed);
 
+            if old > id {
+                return;
+            }
             slot.time_low.store(tag(sequence, now), Relaxed);
             slot.time_high.store(tag(sequence, now >> 32), Relaxed);
             while old <= id {
