@@ -367,9 +367,9 @@ static __always_inline struct rvcpu_field rvcpu_without_pmu(const struct rvcpu_c
  * Finds the register that holds an event's counter. Its driver may think otherwise of it one day: its
  * own reading has to be between two of ours.
  */
-static void rvcpu_register_learn(struct rvcpu_counter *counter, enum rvcpu_kind kind)
+static void rvcpu_register_learn(struct rvcpu_counter *counter, struct perf_event *event,
+				 enum rvcpu_kind kind)
 {
-	struct perf_event *event = counter->event;
 	u64 before, its, after, mask;
 	u8 reg;
 
@@ -390,13 +390,12 @@ static void rvcpu_register_learn(struct rvcpu_counter *counter, enum rvcpu_kind 
 
 #endif
 
-static noinline u64 rvcpu_event_count(struct rvcpu_counter *counter, enum rvcpu_kind kind)
+static noinline u64 rvcpu_event_count(struct rvcpu_counter *counter, struct perf_event *event,
+				      enum rvcpu_kind kind)
 {
-	struct perf_event *event = counter->event;
-
 #ifdef RVCPU_REGISTERS
 	if (counter->idx != RVCPU_IDX_NONE)
-		rvcpu_register_learn(counter, kind);
+		rvcpu_register_learn(counter, event, kind);
 #endif
 	event->pmu->read(event);
 	return local64_read(&event->count);
@@ -427,7 +426,7 @@ static __always_inline bool rvcpu_event_read(struct rvcpu_counter *counter,
 		return true;
 	}
 #endif
-	*value = counter->base + rvcpu_event_count(counter, kind);
+	*value = counter->base + rvcpu_event_count(counter, event, kind);
 	return true;
 }
 
@@ -439,6 +438,12 @@ static u64 rvcpu_event_last(struct perf_event *event)
 static bool rvcpu_event_on(struct perf_event *event, int cpu)
 {
 	return READ_ONCE(event->oncpu) == cpu;
+}
+
+/* Not for a moment, while perf puts others beside it: it stays without a counter until it is enabled again. */
+static bool rvcpu_event_is_off(struct perf_event *event)
+{
+	return READ_ONCE(event->state) == PERF_EVENT_STATE_ERROR;
 }
 
 static u8 rvcpu_missing(long error)
@@ -522,6 +527,11 @@ static bool rvcpu_event_on(struct perf_event *event, int cpu)
 	return false;
 }
 
+static bool rvcpu_event_is_off(struct perf_event *event)
+{
+	return false;
+}
+
 static struct perf_event *rvcpu_event_new(struct rvcpu_counter *counter, enum rvcpu_kind kind,
 					  int cpu)
 {
@@ -592,11 +602,17 @@ static int rvcpu_offline(unsigned int cpu)
 	return 0;
 }
 
+static bool rvcpu_counter_on(const struct rvcpu_counter *counter, unsigned int cpu)
+{
+	return counter->event && rvcpu_event_on(counter->event, cpu);
+}
+
 /*
  * Asks for the counters of a PMU that others had taken. A pinned event that once did not get one stays
- * without until it is enabled again. Returns whether one was got. Called under cpus_read_lock().
+ * without until it is enabled again. Returns whether one was got, or whoever asked just before has got
+ * one of those @fields. Called under cpus_read_lock().
  */
-static bool rvcpu_retry(unsigned int cpu)
+static bool rvcpu_retry(unsigned int cpu, u32 fields)
 {
 	struct rvcpu_cpu *rc = per_cpu_ptr(&rvcpu_cpus, cpu);
 	struct perf_event *events[RVCPU_KINDS] = {};
@@ -604,8 +620,12 @@ static bool rvcpu_retry(unsigned int cpu)
 	int kind;
 
 	mutex_lock(&rvcpu_retry_lock);
-	if (rc->next_try && time_before(jiffies, rc->next_try))
+	if (rc->next_try && time_before(jiffies, rc->next_try)) {
+		for (kind = 0; kind < RVCPU_KINDS; kind++)
+			got |= fields & RVCPU_KIND_FIELD(kind) &&
+			       rvcpu_counter_on(&rc->counters[kind], cpu);
 		goto out;
+	}
 	rc->next_try = (jiffies + RVCPU_RETRY) ?: 1;
 
 	for (kind = 0; kind < RVCPU_KINDS; kind++) {
@@ -613,7 +633,7 @@ static bool rvcpu_retry(unsigned int cpu)
 		struct perf_event *event = counter->event;
 
 		if (!(counter->missing & RVCPU_STATE_TAKEN) ||
-		    (event && rvcpu_event_on(event, cpu)))
+		    (event && !rvcpu_event_is_off(event)))
 			continue;
 		/* It counts before the epoch can tell: until then nobody reads it. */
 		WRITE_ONCE(counter->event, NULL);
@@ -766,9 +786,11 @@ static void rvcpu_take_offline(struct rvcpu_record *r, unsigned int cpu)
 	};
 }
 
-static bool rvcpu_taken(const struct rvcpu_record *r)
+/* The fields whose counters others have. */
+static u32 rvcpu_taken(const struct rvcpu_record *r)
 {
-	return r->cycle_missing == RVCPU_MISSING_TAKEN || r->instret_missing == RVCPU_MISSING_TAKEN;
+	return (r->cycle_missing == RVCPU_MISSING_TAKEN ? RVCPU_CYCLE : 0) |
+	       (r->instret_missing == RVCPU_MISSING_TAKEN ? RVCPU_INSTRET : 0);
 }
 
 /* The first ABI. Returns the states of the fields. */
@@ -792,7 +814,7 @@ static __always_inline bool rvcpu_worth_it(u64 state)
 static noinline int rvcpu_read_again(struct rvcpu_counters *c)
 {
 	cpus_read_lock();
-	rvcpu_retry(raw_smp_processor_id());
+	rvcpu_retry(raw_smp_processor_id(), 0);
 	cpus_read_unlock();
 	return rvcpu_worth_it(rvcpu_read_here(c)) ? 0 : -EOPNOTSUPP;
 }
@@ -874,8 +896,10 @@ static void rvcpu_take_rounds(const struct rvcpu_request *req, struct rvcpu_reco
 			}
 			again = false;
 			for (i = 0; i < req->per_round && !tried; i++) {
-				if (rvcpu_taken(&records[i]))
-					again |= rvcpu_retry(records[i].cpu);
+				u32 taken = rvcpu_taken(&records[i]);
+
+				if (taken)
+					again |= rvcpu_retry(records[i].cpu, taken);
 			}
 			tried = true;
 		} while (again);
