@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,6 +29,7 @@
 #define VERSION "1.0"
 #define NODE	"/dev/mymem"
 #define DEBUGFS "/sys/kernel/debug/" MYMEM_TEST_DIR
+#define PARAMS	"/sys/module/mymem_test/parameters"
 
 #define PIECE	  65536 /* of a long read, write or fill */
 #define STACK	  65536 /* of a worker */
@@ -79,14 +81,14 @@ static void usage(FILE *to)
 		"                                W threads add 1 N times each to one number: how\n"
 		"                                many additions are lost, and two cures\n"
 		"  kernel [-w W,...] [-n N] [-t TRIALS] [-c CALLS]\n"
-		"                                the same two inside the kernel, by mymem_test\n"
+		"                                the same two inside the kernel, by mymem_test; what is not\n"
+		"                                given is that module's parameter\n"
 		"\n"
 		"  -d, --device NODE     the device (default " NODE ")\n"
-		"  -w, --workers W,...   threads (race: default 1,2,5,10,20,50,100; kernel: the\n"
-		"                        module's parameter)\n"
-		"  -n, --adds N          additions of each (default 150000)\n"
-		"  -t, --trials TRIALS   races of each kind (default 3)\n"
-		"  -c, --calls CALLS     calls of each length (default 1000)\n"
+		"  -w, --workers W,...   threads (race: default 1,2,5,10,20,50,100)\n"
+		"  -n, --adds N          additions of each (race: default 150000)\n"
+		"  -t, --trials TRIALS   races of each kind (race: default 3)\n"
+		"  -c, --calls CALLS     calls of each length (bench: default 1000)\n"
 		"      --debugfs DIR     of mymem_test (default " DEBUGFS ")\n"
 		"      --json            info, size, add: print JSON\n"
 		"      --records         bench, race, kernel: print a JSON object for each figure\n"
@@ -250,6 +252,7 @@ static int command_read(const struct options *opt, int argc, char **argv)
 {
 	unsigned long long offset, length, want;
 	static char piece[PIECE];
+	struct mymem_info info;
 	int fd, status;
 	ssize_t n;
 
@@ -259,7 +262,12 @@ static int command_read(const struct options *opt, int argc, char **argv)
 	fd = open_device(opt, O_RDONLY);
 	if (fd < 0)
 		return EXIT_FAILURE;
-	while (length) {
+	/* A strict device has no short read at its end, only EINVAL. */
+	if (argc < 2) {
+		status = get_info(opt, fd, &info) ? EXIT_SUCCESS : EXIT_FAILURE;
+		length = offset < info.bytes ? info.bytes - offset : 0;
+	}
+	while (!status && length) {
 		want = length < PIECE ? length : PIECE;
 		n = pread(fd, piece, want, offset);
 		if (n < 0 && errno == EINTR)
@@ -533,6 +541,29 @@ struct race {
 	atomic_int error; /* errno of a call that failed, EIO: it was short */
 };
 
+/* The signal that ends the race, 0: none came. */
+static atomic_int ended_by;
+
+static void on_signal(int sig)
+{
+	atomic_store(&ended_by, sig);
+}
+
+/* They end the race from here on, and the program only when the memory is as it was. */
+static void catch_signals(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGPIPE, SIGTERM };
+	const struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction before;
+	size_t i;
+
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		/* nohup(1), for one, has some ignored. */
+		if (!sigaction(signals[i], NULL, &before) && before.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
+	}
+}
+
 static int add_one(int fd)
 {
 	uint64_t value;
@@ -556,7 +587,8 @@ static void *race_worker(void *arg)
 
 	pthread_mutex_lock(&race->gate);
 	pthread_mutex_unlock(&race->gate);
-	for (i = 0; i < race->adds && !err && !atomic_load(&race->stop); i++) {
+	for (i = 0; i < race->adds && !err && !atomic_load(&race->stop) && !atomic_load(&ended_by);
+	     i++) {
 		struct mymem_add add = { .offset = 0, .value = 1 };
 
 		switch (race->cure) {
@@ -611,7 +643,7 @@ static int race_trial(const struct options *opt, struct race *race, unsigned int
 		pthread_join(threads[--i], NULL);
 	*ns += now_ns() - start;
 	pthread_attr_destroy(&attr);
-	if (err)
+	if (err || atomic_load(&ended_by))
 		return EXIT_FAILURE;
 	if (atomic_load(&race->error)) {
 		errno = atomic_load(&race->error);
@@ -660,7 +692,7 @@ static int command_race(const struct options *opt, int argc, char **argv)
 	const unsigned int *workers = opt->n_workers ? opt->workers : workers_usual;
 	unsigned int n_workers = opt->n_workers ? opt->n_workers : N_USUAL, i;
 	struct race race = { .adds = opt->adds ? opt->adds : N_DEFAULT };
-	int status = EXIT_SUCCESS;
+	int sig, status = EXIT_SUCCESS;
 	uint64_t before;
 
 	if (argc)
@@ -673,6 +705,7 @@ static int command_race(const struct options *opt, int argc, char **argv)
 		close(race.fd);
 		return EXIT_FAILURE;
 	}
+	catch_signals();
 	pthread_mutex_init(&race.lock, NULL);
 	pthread_mutex_init(&race.gate, NULL);
 	if (!opt->records)
@@ -684,11 +717,17 @@ static int command_race(const struct options *opt, int argc, char **argv)
 		if (fflush(stdout))
 			break;
 	}
-	if (pwrite(race.fd, &before, sizeof(before), 0) != sizeof(before) && !status)
+	if (pwrite(race.fd, &before, sizeof(before), 0) != sizeof(before))
 		status = device_error(opt, "cannot put back what was there");
 	pthread_mutex_destroy(&race.gate);
 	pthread_mutex_destroy(&race.lock);
 	close(race.fd);
+	/* Whoever waits for the program is to see what ended it. */
+	sig = atomic_load(&ended_by);
+	if (sig) {
+		signal(sig, SIG_DFL);
+		raise(sig);
+	}
 	return finish(status);
 }
 
@@ -831,8 +870,30 @@ static int kernel_race(const struct options *opt, const char *numbers)
 	return status ? status : kernel_print(opt, MYMEM_TEST_RACE, true);
 }
 
+/* What was not given is a parameter of the module. */
+static int kernel_parameter(const char *name, unsigned long long *value)
+{
+	char path[128];
+	FILE *f;
+	int n;
+
+	if (*value)
+		return EXIT_SUCCESS;
+	snprintf(path, sizeof(path), "%s/%s", PARAMS, name);
+	f = fopen(path, "re");
+	if (!f)
+		return debugfs_error(path, "cannot open");
+	n = fscanf(f, "%llu", value);
+	fclose(f);
+	if (n == 1)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "mymemctl: %s: not a number\n", path);
+	return EXIT_FAILURE;
+}
+
 static int command_kernel(const struct options *opt, int argc, char **argv)
 {
+	unsigned long long w = opt->workers[0], adds = opt->adds, trials = opt->trials;
 	char numbers[64] = "";
 	unsigned int i;
 	int status;
@@ -846,13 +907,15 @@ static int command_kernel(const struct options *opt, int argc, char **argv)
 		status = kernel_print(opt, MYMEM_TEST_TIME, false);
 	if (finish(status))
 		return EXIT_FAILURE;
-	/* Without numbers, the parameters of the module count. */
+	/* The module takes its parameters for numbers left out, but only for the last ones. */
 	if (!opt->n_workers && !opt->adds && !opt->trials)
 		return finish(kernel_race(opt, ""));
+	if (kernel_parameter("w", &w) || kernel_parameter("n", &adds) ||
+	    kernel_parameter("trials", &trials))
+		return EXIT_FAILURE;
 	for (i = 0; i < opt->n_workers || (!i && !opt->n_workers); i++) {
-		snprintf(numbers, sizeof(numbers), " %u %llu %llu",
-			 opt->n_workers ? opt->workers[i] : MYMEM_TEST_W_DEFAULT,
-			 opt->adds ? opt->adds : N_DEFAULT, opt->trials ? opt->trials : TRIALS);
+		snprintf(numbers, sizeof(numbers), " %llu %llu %llu", i ? opt->workers[i] : w, adds,
+			 trials);
 		status = kernel_race(opt, numbers);
 		if (finish(status))
 			return EXIT_FAILURE;

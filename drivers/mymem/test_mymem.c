@@ -1579,6 +1579,28 @@ TEST_WITH_TIMEOUT(mymemctl_reads_writes_fills_clears_and_adds, 60)
 		  0);
 }
 
+TEST_WITH_TIMEOUT(mymemctl_read_ends_where_a_strict_memory_does, 60)
+{
+	struct program_output o;
+
+	need_module();
+	reload("strict=1 size=1000");
+	EXPECT_EQ(client("fill 65").status, 0);
+	o = client("read");
+	EXPECT_EQ(o.status, 0);
+	EXPECT_EQ(strlen(o.out), 1000);
+	o = client("read 990");
+	EXPECT_EQ(o.status, 0);
+	EXPECT_EQ(strcmp(o.out, "AAAAAAAAAA"), 0);
+	o = client("read 1000");
+	EXPECT_EQ(o.status, 0);
+	EXPECT_EQ(strlen(o.out), 0);
+	/* Asked for by the caller, it is refused as the device does. */
+	o = client("read 990 11");
+	expect_line(&o, 1, "cannot read: Invalid argument");
+	reload("");
+}
+
 TEST_WITH_TIMEOUT(mymemctl_tells_wrong_usage_from_failure, 60)
 {
 	static const char *const wrong[] = {
@@ -1662,4 +1684,50 @@ TEST_WITH_TIMEOUT(mymemctl_race_loses_nothing_with_either_cure_and_leaves_the_me
 	find(o.out, "\"row\":\"W=3\",\"column\":\"lock in user space\",\"value\":0,\"unit\":\"%\"");
 	find(o.out, "\"row\":\"W=3\",\"column\":\"atomic ioctl\",\"value\":0,\"unit\":\"%\"");
 	EXPECT_EQ(number_at(fd, 0), *(const uint64_t *)"untouche");
+}
+
+/* A race that would take for ever, under way. */
+static pid_t start_race(int fd, uint64_t before)
+{
+	int out = SAFE(open("/dev/null", O_WRONLY | O_CLOEXEC));
+	pid_t pid = program_start(out, STDERR_FILENO, "mymemctl -d %s race -w 3 -n 1000000000",
+				  test_node());
+	long long end = now_ms() + 5 * LOST_AFTER; /* a program has to start first */
+
+	close(out);
+	while (number_at(fd, 0) == before && now_ms() < end)
+		sched_yield();
+	return pid;
+}
+
+TEST_WITH_TIMEOUT(mymemctl_race_leaves_the_memory_alone_also_when_a_signal_ends_it, 60)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	const uint64_t before = *(const uint64_t *)"untouche";
+	int fd = open_node(O_RDWR), out[2], status;
+	size_t i;
+	pid_t pid;
+
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		ASSERT_EQ(pwrite(fd, &before, sizeof(before), 0), sizeof(before));
+		/* The lab's agent may have it ignored. */
+		signal(signals[i], SIG_DFL);
+		pid = start_race(fd, before);
+		EXPECT_NE(number_at(fd, 0), before);
+		SAFE(kill(pid, signals[i]));
+		SAFE(waitpid(pid, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == signals[i]);
+		EXPECT_EQ(number_at(fd, 0), before);
+	}
+
+	/* Nobody reads what it prints, as with head(1). */
+	ASSERT_EQ(pwrite(fd, &before, sizeof(before), 0), sizeof(before));
+	SAFE(pipe2(out, O_CLOEXEC));
+	close(out[0]);
+	signal(SIGPIPE, SIG_DFL);
+	pid = program_start(out[1], STDERR_FILENO, "mymemctl -d %s race -w 1 -n 10", test_node());
+	close(out[1]);
+	SAFE(waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
+	EXPECT_EQ(number_at(fd, 0), before);
 }

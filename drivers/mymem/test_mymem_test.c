@@ -562,6 +562,27 @@ TEST_LONG(mymemctl_kernel_prints_the_tables)
 	reload("", "");
 }
 
+TEST_LONG(mymemctl_kernel_takes_what_is_not_given_from_the_parameters)
+{
+	struct program_output o;
+
+	fresh();
+	reload("", "calls=3 w=2 n=20 trials=1");
+	o = program_run("mymemctl kernel -n 30");
+	EXPECT_EQ(o.status, 0);
+	find(o.out, "\nnone 2 30 1 ");
+	find(o.out, "\nmutex 2 30 1 0xdeadbf2b 0xdeadbf2b 0.000 ");
+	EXPECT_TRUE(!strstr(o.out, "\nmutex 2 30 2 "));
+	o = program_run("mymemctl kernel -t 2");
+	EXPECT_EQ(o.status, 0);
+	find(o.out, "\nmutex 2 20 2 0xdeadbf17 0xdeadbf17 0.000 ");
+	o = program_run("mymemctl kernel -w 1,3");
+	EXPECT_EQ(o.status, 0);
+	find(o.out, "\nmutex 1 20 1 0xdeadbf03 0xdeadbf03 0.000 ");
+	find(o.out, "\nmutex 3 20 1 0xdeadbf2b 0xdeadbf2b 0.000 ");
+	reload("", "");
+}
+
 TEST_LONG(mymemctl_kernel_says_what_is_missing)
 {
 	struct program_output o;
