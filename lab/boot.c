@@ -9,6 +9,7 @@
 #include "../guest/protocol.h"
 #include "elf.h"
 #include "initramfs.h"
+#include "klog.h"
 #include "target.h"
 
 #define LOAD_TIMEOUT_S 30
@@ -382,6 +383,14 @@ static void note_boot(const struct vm *vm)
 	kernel_note_boot(vm->kernel, vm_end_name(vm->end), vm->accel, qemu);
 }
 
+/* It is memory, some megabytes of it; descriptor 0 is that of one that was never begun. */
+static void initrd_close(struct vm *vm)
+{
+	if (vm->initrd_fd > 0)
+		close(vm->initrd_fd);
+	vm->initrd_fd = -1;
+}
+
 /* Of many guests, somebody wants to know how far it is. */
 static size_t n_ended, n_all;
 
@@ -389,6 +398,7 @@ static void on_end(struct vm *vm)
 {
 	struct boot *b = vm->ctx;
 
+	initrd_close(vm);
 	b->vm = *vm;
 	if (b->on_end)
 		b->on_end(b);
@@ -435,6 +445,28 @@ enum lab_exit boot_run(struct boot **boots, size_t n, size_t at_once)
 	return ret;
 }
 
+char *boot_why_again(const struct boot *b)
+{
+	const struct vm *vm = &b->vm;
+	char *why = NULL;
+	struct klog log;
+
+	if ((vm->end == VM_HANG || vm->end == VM_PANIC) && !vm->ready_s)
+		return xasprintf("did not come up (%s)", vm->why ?: "no reason known");
+	/* what a machine's own kernel says of it is a finding, and so is that of one whose time is its instructions */
+	if (target_current() || vm->exact)
+		return NULL;
+	if (vm->cpus_up && vm->cpus_up < vm_cpus(vm))
+		return xasprintf("came up with %d of %d processors", vm->cpus_up, vm_cpus(vm));
+	klog_scan(vm->log.s ?: "", KLOG_TAINT_MODULE, &log);
+	for (size_t i = 0; i < log.n && !why; i++)
+		if (klog_is_slowness(&log.findings[i]))
+			why = xasprintf("was not let run by this machine (%s)",
+					log.findings[i].headline);
+	klog_free(&log);
+	return why;
+}
+
 void boot_free(struct boot *b)
 {
 	for (size_t i = 0; i < b->n; i++) {
@@ -454,6 +486,7 @@ void boot_free(struct boot *b)
 	strv_free(&b->built);
 	buf_free(&b->plan);
 	guest_tools_free(&b->tools);
+	initrd_close(&b->vm);
 	vm_free(&b->vm);
 	*b = (struct boot){};
 }

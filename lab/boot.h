@@ -47,6 +47,12 @@ struct boot {
 };
 
 enum lab_exit boot_init(struct boot *b, const struct kernel *k);
+/*
+ * Why what the guest says is worth nothing; a new string, or NULL. Emulated processors now and then lose each other
+ * while the kernel starts them, and a host may stop for longer than the kernel in the guest has patience: whatever
+ * failed then may have failed for that.
+ */
+char *boot_why_again(const struct boot *b);
 /* Adds a module, what it needs, its room's programs; once each. */
 void boot_add_module(struct boot *b, const struct built *built, const struct module *m);
 /* A program that every room has with its own ioctls, "stress": as stress-ROOM; once each. */

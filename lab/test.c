@@ -629,33 +629,6 @@ static enum lab_exit judge_end(struct test_run *run, struct boot *b, struct item
 	return ret;
 }
 
-/*
- * Why what the guest says is worth nothing; a new string, or NULL. Emulated processors now and then lose each other
- * while the kernel starts them, and a host may stop for longer than the kernel in the guest has patience: whatever
- * failed then may have failed for that.
- */
-static char *why_again(const struct boot *b)
-{
-	const struct vm *vm = &b->vm;
-	char *why = NULL;
-	struct klog log;
-
-	if ((vm->end == VM_HANG || vm->end == VM_PANIC) && !vm->ready_s)
-		return xasprintf("did not come up (%s)", vm->why ?: "no reason known");
-	/* what a machine's own kernel says of it is a finding, and so is that of one whose time is its instructions */
-	if (target_current() || vm->exact)
-		return NULL;
-	if (vm->cpus_up && vm->cpus_up < vm_cpus(vm))
-		return xasprintf("came up with %d of %d processors", vm->cpus_up, vm_cpus(vm));
-	klog_scan(vm->log.s ?: "", KLOG_TAINT_MODULE, &log);
-	for (size_t i = 0; i < log.n && !why; i++)
-		if (klog_is_slowness(&log.findings[i]))
-			why = xasprintf("was not let run by this machine (%s)",
-					log.findings[i].headline);
-	klog_free(&log);
-	return why;
-}
-
 static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct item **items, size_t n)
 {
 	_cleanup_free_ char *why = NULL;
@@ -670,7 +643,7 @@ static enum lab_exit judge_boot(struct test_run *run, struct boot *b, struct ite
 				"QEMU ended on its own (%s): %s", b->vm.label,
 				b->vm.why ?: "no message");
 	/* twice is no accident */
-	why = items[0]->again ? NULL : why_again(b);
+	why = items[0]->again ? NULL : boot_why_again(b);
 	if (why) {
 		lab_warn("%s %s: booting it once more", b->vm.label, why);
 		for (size_t i = 0; i < n; i++)
