@@ -653,50 +653,9 @@ void ktap_print(FILE *out, const struct ktap *root)
 	put_notes(out, root, 0);
 }
 
-/* Bytes of a valid UTF-8 sequence of a character that XML 1.0 allows, or 0. */
-static size_t valid_char(const char *text)
-{
-	const unsigned char *s = (const unsigned char *)text;
-	unsigned int c;
-	size_t n;
-
-	if (s[0] < 0x80)
-		return s[0] >= ' ' || s[0] == '\t' || s[0] == '\n' ? s[0] != 0x7f : 0;
-	n = s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
-	if (!n || s[0] > 0xf4)
-		return 0;
-	c = s[0] & (0xff >> (n + 1));
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if ((n == 3 && c < 0x800) || (n == 4 && (c < 0x10000 || c > 0x10ffff)) ||
-	    (c >= 0xd800 && c <= 0xdfff) || c == 0xfffe || c == 0xffff)
-		return 0;
-	return n;
-}
-
-/*
- * A copy without what neither XML nor JSON can hold: such bytes become the replacement character.
- */
-static char *clean(const char *s)
-{
-	struct buf b = {};
-
-	buf_puts(&b, "");
-	while (*s) {
-		size_t n = valid_char(s);
-
-		buf_add(&b, n ? s : "\xef\xbf\xbd", n ? n : 3);
-		s += n ? n : 1;
-	}
-	return b.s;
-}
-
 static void put_xml(FILE *out, const char *text, bool attribute)
 {
-	_cleanup_free_ char *s = clean(text);
+	_cleanup_free_ char *s = str_clean(text);
 
 	for (const char *p = s; *p; p++) {
 		if (*p == '&')
@@ -814,7 +773,7 @@ void ktap_junit(FILE *out, const struct ktap *root)
 
 static json_t *json_text(const char *s)
 {
-	_cleanup_free_ char *text = clean(s);
+	_cleanup_free_ char *text = str_clean(s);
 
 	return json_string(text);
 }

@@ -75,15 +75,23 @@ bool safety_is_drivers(const struct klog_finding *f, const char *module)
 
 char *safety_plain(const char *text)
 {
+	static const char hex[] = "0123456789abcdefABCDEF";
 	struct buf b = {};
 	size_t word = 0;
 
 	buf_puts(&b, "");
 	for (; *text; text++) {
+		bool inside = b.n && isalnum((unsigned char)b.s[b.n - 1]);
+		size_t n = strspn(text, hex);
+
 		if (*text == '/') { /* of a path, the last component */
 			b.n = word;
+		} else if (!inside && n >= 8 && !isalnum((unsigned char)text[n]) &&
+			   text[n] != '_') {
+			text += n - 1; /* an address */
+			buf_puts(&b, "#");
 		} else if (text[0] == '0' && text[1] == 'x' && isxdigit((unsigned char)text[2])) {
-			text += 1 + strspn(text + 2, "0123456789abcdefABCDEF");
+			text += 1 + strspn(text + 2, hex);
 			buf_puts(&b, "#");
 		} else if (isdigit((unsigned char)*text)) {
 			text += strspn(text, "0123456789") - 1;
@@ -115,21 +123,22 @@ void said_blind(struct said *s, const char *by, const char *why)
 		if (!strcmp(s->blind[i].by, by))
 			return;
 	s->blind = xrealloc(s->blind, s->n_blind + 1, sizeof(*s->blind));
-	s->blind[s->n_blind++] = (struct blind){ xstrdup(by), xstrdup(why) };
+	s->blind[s->n_blind++] = (struct blind){ xstrdup(by), str_clean(why) };
 }
 
 void said_add(struct said *s, const char *by, const char *what, const char *text, const char *at)
 {
-	_cleanup_free_ char *plain = what ? NULL : safety_plain(text);
+	_cleanup_free_ char *plain = what ? xstrdup(what) : safety_plain(text);
+	_cleanup_free_ char *clean = str_clean(plain);
 
-	what = what ?: plain;
+	what = clean;
 	for (size_t i = 0; i < s->n; i++)
 		if (!strcmp(s->v[i].by, by) && !strcmp(s->v[i].what, what) &&
 		    (!str_starts(by, "log/") || same_job(s->v[i].at, at)))
 			return;
 	s->v = xrealloc(s->v, s->n + 1, sizeof(*s->v));
-	s->v[s->n++] = (struct complaint){ xstrdup(by), xstrdup(what), xstrdup(text),
-					   at ? xstrdup(at) : NULL };
+	s->v[s->n++] = (struct complaint){ xstrdup(by), xstrdup(what), str_clean(text),
+					   at ? str_clean(at) : NULL };
 }
 
 void said_free(struct said *s)
@@ -307,7 +316,10 @@ void safety_judge(const struct safety_column *c, enum safety_language language,
 	} else if (build->no_build) {
 		cell_set(cell, SAFETY_NOT_APPLICABLE, "there is no module: it does not compile");
 	} else if (measured < can) {
-		cell_set(cell, SAFETY_UNMEASURED, why ?: "it was not asked for");
+		cell_set(cell, SAFETY_UNMEASURED,
+			 why			   ?:
+				 build->unmeasured ?:
+						     "it was not asked for");
 	} else {
 		_cleanup_free_ char *text =
 			common ? xasprintf("only what it says without the bug as well (%zu)",

@@ -610,3 +610,41 @@ char *utc_now(void)
 	strftime(s, sizeof(s), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	return xstrdup(s);
 }
+
+/* Bytes of a valid UTF-8 sequence of a character that XML 1.0 allows, or 0. */
+static size_t valid_char(const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	unsigned int c;
+	size_t n;
+
+	if (s[0] < 0x80)
+		return s[0] >= ' ' || s[0] == '\t' || s[0] == '\n' ? s[0] != 0x7f : 0;
+	n = s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
+	if (!n || s[0] > 0xf4)
+		return 0;
+	c = s[0] & (0xff >> (n + 1));
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	if ((n == 3 && c < 0x800) || (n == 4 && (c < 0x10000 || c > 0x10ffff)) ||
+	    (c >= 0xd800 && c <= 0xdfff) || c == 0xfffe || c == 0xffff)
+		return 0;
+	return n;
+}
+
+char *str_clean(const char *s)
+{
+	struct buf b = {};
+
+	buf_puts(&b, "");
+	while (*s) {
+		size_t n = valid_char(s);
+
+		buf_add(&b, n ? s : "\xef\xbf\xbd", n ? n : 3);
+		s += n ? n : 1;
+	}
+	return b.s;
+}

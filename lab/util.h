@@ -53,7 +53,9 @@ void buf_free(struct buf *b);
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 char *str_last_line(const char *s); /* that is not blank; a new string, "" if there is none */
-char *str_trim(char *s);	    /* in place; returns the first non-blank */
+/* Without what neither XML nor JSON can hold: such bytes become the replacement character. A new string. */
+char *str_clean(const char *s);
+char *str_trim(char *s); /* in place; returns the first non-blank */
 /* A new string with every from replaced by to. */
 char *str_replace(const char *s, const char *from, const char *to);
 /* Last path component, never NULL. */

@@ -165,6 +165,8 @@ static void numbers_and_places_do_not_tell_complaints_apart(void **state)
 		  "BUG: KASAN: out-of-bounds in #" },
 		{ "use after free of 0xffff888012", "use after free of 0x1",
 		  "use after free of #" },
+		{ "page fault for address: ffffc90a00ea1000",
+		  "page fault for address: ffffffffc0a12000", "page fault for address: #" },
 		{ "", "", "" },
 	};
 
@@ -318,6 +320,8 @@ static void no_cell_is_without_a_reason(void **state)
 				       SAFETY_NOT_APPLICABLE :
 				       SAFETY_UNMEASURED,
 			       "");
+	bug[PROBE_BUILD].unmeasured = xstrdup("the build gives no reason");
+	expect("stress", SAFETY_C, bug, control, SAFETY_UNMEASURED, "gives no reason");
 	bug[PROBE_KASAN].unmeasured = xstrdup("no debug kernel");
 	expect("kasan", SAFETY_C, bug, control, SAFETY_UNMEASURED, "no debug kernel");
 	/* one of two kernels is not enough to say that nothing was found */
@@ -342,13 +346,19 @@ static void what_a_probe_said_is_kept_whole(void **state)
 	said_add(&s, "conform", "m/conform/x", "x: \"EIO\"", "m/conform/x");
 	said_add(&s, "conform", "m/conform/x", "twice", NULL);
 	said_add(&s, "sparse", NULL, "x.c:1: warning: w", NULL);
+	/* bytes of a log that are no text */
+	said_add(&s, "log/other", "\xff", "a\xffz", NULL);
+	said_add(&s, "log/other", "\xff", "again", NULL);
+	said_blind(&s, "tests", "\xc3");
 	s.no_build = xstrdup("error");
 	o = said_json(&s);
 	assert_true(said_read(o, &t));
-	assert_int_equal(t.n, 2);
+	assert_int_equal(t.n, 3);
 	assert_string_equal(t.v[0].text, "x: \"EIO\"");
 	assert_string_equal(t.v[0].at, "m/conform/x");
 	assert_string_equal(t.v[1].what, "x.c:#: warning: w");
+	assert_string_equal(t.v[2].text, "a\xef\xbf\xbdz");
+	assert_int_equal(t.n_blind, 1);
 	assert_string_equal(t.no_build, "error");
 	json_decref(o);
 	said_free(&t);
