@@ -132,6 +132,7 @@ static enum lab_exit check_matrix(struct ktap *suite)
 	strv_add(&rooms, dir);
 	strv_add(&s.columns, "coccinelle");
 	strv_add(&s.columns, "analyzer");
+	strv_add(&s.columns, "clang");
 	strv_add(&s.columns, "conformance");
 	ret = safety_bugs_read(&rooms, &s.bugs);
 	if (!ret && table_read(table, &rows))

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Each open has sixteen bytes that can be read. */
 #include <linux/fs.h>
+#include <linux/ioctl.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
 #define SEEDED_BYTES 16
+#define SEEDED_CLEAR _IOW(0xb8, 1, __u64)
+
+/* Constant for gcc; a checker that makes an error of it does not look at the rest. */
+static_assert(_IOC_SIZE(SEEDED_CLEAR) == sizeof(__u64));
 
 struct seeded {
 	size_t n;
