@@ -176,10 +176,12 @@ int cmd_safety(int argc, char **argv)
 		ret = results_begin(&r, a.out_dir);
 	if (!ret)
 		ret = safety_prepare(&s);
-	if (!ret)
+	if (!ret) {
 		ret = safety_run(&s);
-	if (!ret && !lab_options.dry_run)
-		ret = show(&s, &r, &a, argv, start);
+		/* what was measured until then */
+		if ((!ret || ret == LAB_CANNOT) && !lab_options.dry_run)
+			ret = show(&s, &r, &a, argv, start) ?: ret;
+	}
 	results_abandon(&r);
 	safety_free(&s);
 	args_free(&a);

@@ -420,8 +420,12 @@ char *proc_self(void)
 {
 	char path[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+	char *self = n > 0 && n < (ssize_t)sizeof(path) ? xstrndup(path, n) : NULL;
 
-	return n > 0 && n < (ssize_t)sizeof(path) ? xstrndup(path, n) : NULL;
+	/* it was built again meanwhile: the new one is where it was */
+	if (self && str_ends(self, " (deleted)"))
+		self[n - strlen(" (deleted)")] = '\0';
+	return self;
 }
 
 bool proc_have(const char *program)

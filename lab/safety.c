@@ -33,20 +33,36 @@ const struct safety_probe safety_probes[PROBES] = {
 
 /* --- what was measured before --- */
 
-/* Asked once: a run goes on with the tools that it began with. */
+static struct safety_version ask_version(const struct safety *s, size_t probe)
+{
+	struct hash *h = hash_new();
+	struct safety_version v = {};
+
+	hash_puts(h, RECIPE);
+	hash_puts(h, safety_probes[probe].name);
+	v.why = safety_probes[probe].version(s, h);
+	hash_end(h, v.hex);
+	return v;
+}
+
+/* Asked once; safety_keep() looks whether it still holds. */
 static const struct safety_version *version_of(struct safety *s, size_t probe)
 {
 	struct safety_version *v = &s->versions[probe];
-	struct hash *h;
 
-	if (*v->hex)
-		return v;
-	h = hash_new();
-	hash_puts(h, RECIPE);
-	hash_puts(h, safety_probes[probe].name);
-	v->why = safety_probes[probe].version(s, h);
-	hash_end(h, v->hex);
+	if (!*v->hex)
+		*v = ask_version(s, probe);
 	return v;
+}
+
+/* Somebody may have changed a tool meanwhile, or the guest's programs. */
+static bool is_version_still(struct safety *s, size_t probe)
+{
+	struct safety_version now = ask_version(s, probe);
+	bool same = !now.why && !strcmp(now.hex, version_of(s, probe)->hex);
+
+	free(now.why);
+	return same;
 }
 
 /*
@@ -77,7 +93,7 @@ void safety_keep(struct safety *s, const struct subject *x, size_t probe)
 	_cleanup_free_ char *dir = lab_cache_dir() ? xasprintf("%s/safety", lab_cache_dir()) : NULL;
 	json_t *o;
 
-	if (!path || !x->said[probe].known)
+	if (!path || !x->said[probe].known || !is_version_still(s, probe))
 		return;
 	o = said_json(&x->said[probe]);
 	text = json_dumps(o, JSON_INDENT(1));
@@ -129,7 +145,7 @@ static enum lab_exit get_kernel(const char *spec, bool rust, struct kernel *k, c
 		kernel_free(k);
 		*k = (struct kernel){};
 	}
-	return ret == LAB_INTERRUPTED ? ret : LAB_OK;
+	return ret == LAB_INTERRUPTED || ret == LAB_USAGE ? ret : LAB_OK;
 }
 
 static bool wants_rust(const struct safety *s)

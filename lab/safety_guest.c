@@ -52,6 +52,7 @@ struct guest {
 	size_t probe;
 	enum stage stage; /* the first that is still to be run; STAGES: none */
 	size_t tries;	  /* that did not come up, one after the other */
+	bool again;	  /* a guest of this stage was worth nothing */
 	bool asked;	  /* for what was lost */
 };
 
@@ -71,12 +72,16 @@ char *safety_kernel_version(const struct kernel *k, const char *why, struct hash
 {
 	_cleanup_free_ char *qemu = NULL;
 	struct guest_tools tools = {};
+	char timeout[16];
 
 	if (!k->name)
 		return xstrdup(why ?: "there is no such kernel here");
 	if (build_guest_tools(k->arch, &tools))
 		return xstrdup("the guest's programs cannot be built");
 	qemu = vm_qemu_version(k->arch);
+	/* what is cut short says less */
+	snprintf(timeout, sizeof(timeout), "%d", lab_options.timeout_s);
+	hash_puts(h, timeout);
 	hash_puts(h, qemu ?: "");
 	hash_puts(h, k->id);
 	hash_puts(h, k->rust_id);
@@ -357,6 +362,30 @@ static void read_end(const struct guest *g, struct said *out)
 	said_add(out, j ? job_word(j->name) : "log/other", "guest", text, j ? j->name : NULL);
 }
 
+/* STAGES: it is of none. */
+static enum stage stage_of(const struct job *j)
+{
+	const char *name = strchr(j->name, '/') + 1;
+
+	return !strcmp(name, "conform")	 ? STAGE_CONFORM :
+	       str_starts(name, "test_") ? STAGE_TESTS :
+	       !strcmp(name, "stress")	 ? STAGE_STRESS :
+					   STAGES;
+}
+
+/* The module took the guest with it when it was loaded: nobody has looked at it. */
+static void read_missing(const struct guest *g, struct said *out)
+{
+	static const char *const words[STAGES] = { "conform", "tests", "stress" };
+
+	if (g->boot.vm.end == VM_CLEAN)
+		return;
+	for (size_t i = 0; i < g->boot.n; i++)
+		if (g->boot.jobs[i].begun && stage_of(&g->boot.jobs[i]) == g->stage)
+			return;
+	said_blind(out, words[g->stage], "the guest was gone before it was begun");
+}
+
 /* What is to be run next: after the last stage that was begun, and after one at least. */
 static enum stage next_stage(const struct guest *g)
 {
@@ -365,14 +394,10 @@ static enum stage next_stage(const struct guest *g)
 	if (g->boot.vm.end == VM_CLEAN)
 		return g->stage < STAGE_STRESS && g->probe == PROBE_STOCK ? STAGE_STRESS : STAGES;
 	for (size_t i = 0; i < g->boot.n; i++) {
-		const char *name = strchr(g->boot.jobs[i].name, '/') + 1;
+		enum stage stage = stage_of(&g->boot.jobs[i]);
 
-		if (!g->boot.jobs[i].begun)
-			continue;
-		if (str_starts(name, "test_") && last < STAGE_TESTS)
-			last = STAGE_TESTS;
-		if (!strcmp(name, "stress"))
-			last = STAGE_STRESS;
+		if (g->boot.jobs[i].begun && stage < STAGES && stage > last)
+			last = stage;
 	}
 	last++;
 	return last == STAGE_STRESS && g->probe == PROBE_KASAN ? STAGES : last;
@@ -384,6 +409,7 @@ static void judge(struct boot *b)
 	struct guest *g = b->ctx;
 	struct said *out = &g->x->said[g->probe];
 	const struct vm *vm = &g->boot.vm;
+	_cleanup_free_ char *why = NULL;
 
 	if (vm->end == VM_STOPPED)
 		return;
@@ -397,11 +423,20 @@ static void judge(struct boot *b)
 		return;
 	}
 	g->tries = 0;
+	/* twice is no accident */
+	why = g->again ? NULL : boot_why_again(&g->boot);
+	if (why) {
+		lab_warn("%s %s: booting it once more", vm->label, why);
+		g->again = true;
+		return;
+	}
+	g->again = false;
 	for (size_t i = 0; i < g->boot.n; i++)
 		if (g->boot.jobs[i].begun)
 			read_job(g, &g->boot.jobs[i], out);
 	read_log(g, out);
 	read_end(g, out);
+	read_missing(g, out);
 	g->stage = next_stage(g);
 	out->known = g->stage == STAGES;
 	if (out->known && g->probe == PROBE_KASAN && !g->asked)
@@ -509,8 +544,8 @@ enum lab_exit probe_guests(struct safety *s, size_t probe, struct subject **x, s
 		if (lab_interrupted())
 			ret = LAB_INTERRUPTED;
 	}
-	/* twice as many: a guest that does not come up is tried again */
-	for (int round = 0; round < 2 * STAGES && !ret && count_unfinished(guests, n); round++) {
+	/* more than there are: a guest that does not come up is tried again, and so is one that is worth nothing */
+	for (int round = 0; round < 3 * STAGES && !ret && count_unfinished(guests, n); round++) {
 		ret = boot_unfinished(guests, n);
 		if (lab_options.dry_run)
 			break;
