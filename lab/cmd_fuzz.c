@@ -20,12 +20,12 @@ static const char help[] =
 	"      --junit FILE   the results as JUnit XML as well\n"
 	"      --json FILE    the results as JSON as well\n";
 
-/* What was fuzzed until Ctrl-C is told too. */
+/* What was fuzzed until Ctrl-C, or until there was no going on, is told too. */
 static enum lab_exit fuzz_and_tell(struct fuzz_run *f, const struct args *a)
 {
 	enum lab_exit ret = fuzz_run(f), written;
 
-	if ((ret && ret != LAB_INTERRUPTED) || lab_options.dry_run)
+	if (ret == LAB_USAGE || lab_options.dry_run)
 		return ret;
 	ktap_print(stdout, f->test->root);
 	written = results_write_asked(a->junit, a->json, f->test->root);

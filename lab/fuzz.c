@@ -406,7 +406,9 @@ static enum lab_exit prove(struct target *t, const char *c_path, const char *sig
 		strv_add(&j->argv, "crash");
 		ret = guest_run(&g, j, MARGIN_S);
 	}
-	if (!ret)
+	if (!ret && g.absent)
+		ktap_note(node, "C program: %s; the guest to prove it did not come up", c_path);
+	else if (!ret)
 		ktap_note(node, "C program: %s, which %s in a fresh guest", c_path,
 			  g.signature && !strcmp(g.signature, signature) ?
 				  "crashes in the same way" :
@@ -716,8 +718,9 @@ static enum lab_exit fuzz_module(struct target *t)
 		free(c->signature);
 		free(c);
 	}
-	if (ret == LAB_INTERRUPTED && !t->node->n)
-		ktap_set(t->node, KTAP_SKIP, "interrupted");
+	if (ret && !t->node->n)
+		ktap_set(t->node, KTAP_SKIP,
+			 ret == LAB_INTERRUPTED ? "interrupted" : "it could not be fuzzed");
 	fuzz_list_free(&t->corpus);
 	free(t->corpus_path);
 	return ret;
