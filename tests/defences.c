@@ -969,6 +969,41 @@ static void a_program_that_floods_its_output_does_not_take_the_hosts_memory(void
 	leaves_nothing(r);
 }
 
+static size_t initramfs_of(pid_t pid)
+{
+	_cleanup_free_ char *dir = xasprintf("/proc/%d/fd", pid);
+	struct dirent *e;
+	DIR *d = opendir(dir);
+	size_t n = 0;
+
+	while (d && (e = readdir(d))) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", dir, e->d_name);
+		char to[64] = "";
+
+		if (readlink(path, to, sizeof(to) - 1) > 0)
+			n += str_starts(to, "/memfd:initramfs");
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+/* Two guests, one after the other. */
+static void a_guest_that_has_ended_holds_no_memory_of_the_host(void **state)
+{
+	struct run *r = start(NULL, "fuzz minors greeter --for 3s");
+	size_t n, most = 0;
+
+	(void)state;
+	for (; !has_ended(r); usleep(20000)) {
+		n = initramfs_of(r->pid);
+		most = n > most ? n : most;
+	}
+	finish(r);
+	is_verdict(r, LAB_OK);
+	assert_int_equal(most, 1);
+}
+
 /* --- the host fails --- */
 
 static void without_qemu_it_names_the_package(void **state)
@@ -1745,6 +1780,7 @@ static void mistakes_are_told_with_what_would_be_right(void **state)
 		{ "stress hello --calls open,no-such-call", "", "\"no-such-call\"" },
 		{ "stress hello --threads 5", "", "--threads takes a number from 1 to 4" },
 		{ "fuzz hello --for 2s", "", "--for 2s" },
+		{ "safety --only 02 --column kasan -k debug:kazan", "", "kazan" },
 		{ "check --only no-such-group", "", "no-such-group" },
 		{ "compare hello minors --margin 2", "", "are the wall clock's" },
 		{ "thesis --margin 2", "", "without --on nothing is measured" },
@@ -2344,6 +2380,7 @@ int main(int argc, char **argv)
 		TEST(a_guest_that_ends_before_its_last_word_is_a_crash),
 		TEST(a_case_that_hangs_times_out_and_the_next_ones_run),
 		TEST(a_program_that_floods_its_output_does_not_take_the_hosts_memory),
+		TEST(a_guest_that_has_ended_holds_no_memory_of_the_host),
 		TEST(without_qemu_it_names_the_package),
 		TEST(when_qemu_is_killed_it_says_so),
 		TEST(a_guest_that_was_not_let_run_gets_another),
