@@ -320,7 +320,6 @@ static enum lab_exit find_module(struct safety *s, struct subject *x, const stru
 	struct buf said = {};
 	enum lab_exit ret;
 
-	recall(s, x, PROBE_BUILD);
 	if (x->said[PROBE_BUILD].no_build || (x->bug->language == SAFETY_RUST && !s->stock.rust))
 		return LAB_OK;
 	ret = safety_build(x, &s->stock, &said, &b);
@@ -372,9 +371,11 @@ static enum lab_exit add_control(struct safety *s, struct subject *x)
 
 static enum lab_exit add_room(struct safety *s, const char *room)
 {
+	struct subject **list = xcalloc(s->bugs.n, sizeof(*list));
 	struct subject without = { .room = room };
 	struct built b = {};
 	enum lab_exit ret = open_room(s, &without, &b);
+	size_t n = 0;
 
 	for (size_t i = 0; i < s->bugs.n && !ret; i++) {
 		const struct safety_bug *bug = &s->bugs.v[i];
@@ -384,15 +385,23 @@ static enum lab_exit add_room(struct safety *s, const char *room)
 
 		if (strcmp(bug->room, room) || lab_interrupted())
 			continue;
-		lab_stage("build", "%s in %s", name, path_base(room));
 		x = add_subject(s);
 		*x = (struct subject){ .bug = bug, .room = room, .language = bug->language };
 		ret = open_subject(s, x, name);
 		if (!ret)
-			ret = find_module(s, x, &b);
-		if (!ret)
-			ret = add_control(s, x);
+			recall(s, x, PROBE_BUILD);
+		list[n++] = x;
 	}
+	if (!ret)
+		ret = safety_build_ahead(&s->stock, list, n);
+	for (size_t i = 0; i < n && !ret; i++) {
+		ret = find_module(s, list[i], &b);
+		if (!ret)
+			ret = add_control(s, list[i]);
+		if (lab_interrupted())
+			ret = LAB_INTERRUPTED;
+	}
+	free(list);
 	built_free(&b);
 	subject_free(&without);
 	return lab_interrupted() ? LAB_INTERRUPTED : ret;

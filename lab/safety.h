@@ -182,6 +182,11 @@ extern const struct safety_probe safety_probes[PROBES];
 /* All that a guest of that kernel is; NULL, or why there is none, @why where that is known: a new string. */
 char *safety_kernel_version(const struct kernel *k, const char *why, struct hash *h);
 
+/*
+ * Builds several rooms side by side, by processes of their own, so that safety_build() finds them: one build leaves
+ * half of two processors idle.
+ */
+enum lab_exit safety_build_ahead(const struct kernel *k, struct subject **x, size_t n);
 /* Of safety_static.c, safety_guest.c, safety_run.c. */
 char *probe_build_version(const struct safety *s, struct hash *h);
 enum lab_exit probe_build(struct safety *s, struct subject *x, struct said *out);

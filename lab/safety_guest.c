@@ -530,7 +530,7 @@ static size_t count_unfinished(const struct guest *guests, size_t n)
 enum lab_exit probe_guests(struct safety *s, size_t probe, struct subject **x, size_t n)
 {
 	struct guest *guests = xcalloc(n, sizeof(*guests));
-	enum lab_exit ret = LAB_OK;
+	enum lab_exit ret = safety_build_ahead(kernel_of(s, probe), x, n);
 
 	for (size_t i = 0; i < n && !ret; i++) {
 		guests[i].s = s;

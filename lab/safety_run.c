@@ -81,6 +81,40 @@ struct runs {
 	struct proc *p;
 };
 
+/* What went wrong the build that counts will tell. */
+enum lab_exit safety_build_ahead(const struct kernel *k, struct subject **x, size_t n)
+{
+	struct strv *argv = xcalloc(n, sizeof(*argv));
+	struct proc *p = xcalloc(n, sizeof(*p));
+	enum lab_exit ret;
+	size_t todo = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (x[i]->said[PROBE_BUILD].no_build)
+			continue;
+		strv_take(&argv[todo], proc_self() ?: xstrdup("cdevlab"));
+		strv_add(&argv[todo], "test");
+		strv_add(&argv[todo], x[i]->dir);
+		strv_add(&argv[todo], "-k");
+		strv_add(&argv[todo], k->name);
+		if (k->rust)
+			strv_add(&argv[todo], "--rust");
+		strv_add(&argv[todo], "--dry-run");
+		p[todo].argv = argv[todo].v;
+		todo++;
+	}
+	lab_stage("build", "%zu rooms for %s", todo, k->name);
+	ret = proc_run_all(p, todo, sysconf(_SC_NPROCESSORS_ONLN), NULL, NULL);
+	lab_stage_done(NULL);
+	for (size_t i = 0; i < n; i++) {
+		proc_free(&p[i]);
+		strv_free(&argv[i]);
+	}
+	free(argv);
+	free(p);
+	return ret == LAB_CANNOT ? LAB_OK : ret;
+}
+
 static enum lab_exit one_ended(struct proc *p, void *ctx)
 {
 	struct runs *r = ctx;
