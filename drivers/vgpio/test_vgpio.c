@@ -1339,6 +1339,8 @@ TEST(vgpioctl_watch_ends_in_time_and_by_a_signal_while_changes_keep_coming)
 		pid = program_start(out[1], STDERR_FILENO, "vgpioctl --device %s watch%s",
 				    test_node(), how[i]);
 		close(out[1]);
+		/* Before that it does not know the signal. */
+		EXPECT_GE(read(out[0], text, sizeof(text)), 1);
 		nanosleep(&begun, NULL);
 		if (!*how[i])
 			SAFE(kill(pid, SIGINT));
