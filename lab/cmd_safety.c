@@ -177,10 +177,13 @@ int cmd_safety(int argc, char **argv)
 	if (!ret)
 		ret = safety_prepare(&s);
 	if (!ret) {
-		ret = safety_run(&s);
+		enum lab_exit run = safety_run(&s);
+
 		/* what was measured until then */
-		if ((!ret || ret == LAB_CANNOT) && !lab_options.dry_run)
-			ret = show(&s, &r, &a, argv, start) ?: ret;
+		if ((!run || run == LAB_CANNOT) && !lab_options.dry_run)
+			ret = show(&s, &r, &a, argv, start);
+		if (run)
+			ret = run;
 	}
 	results_abandon(&r);
 	safety_free(&s);
