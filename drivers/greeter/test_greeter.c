@@ -202,20 +202,25 @@ static bool true_before(long long end, bool (*condition)(const void *), const vo
 	return true;
 }
 
-/* Whether the kernel says that the task sleeps in open. */
-static bool sleeps_in_open(const void *arg)
+/* The call that the task sleeps in, as the kernel says, or -1. */
+static int sleeps_in(pid_t tid)
 {
 	char path[64], text[64] = "";
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/syscall", *(const pid_t *)arg);
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
 	f = fopen(path, "re");
 	if (f) {
 		if (!fgets(text, sizeof(text), f))
 			text[0] = '\0';
 		fclose(f);
 	}
-	return atoi(text) == SYS_openat && text[0] >= '0' && text[0] <= '9';
+	return text[0] >= '0' && text[0] <= '9' ? atoi(text) : -1;
+}
+
+static bool sleeps_in_open(const void *arg)
+{
+	return sleeps_in(*(const pid_t *)arg) == SYS_openat;
 }
 
 static void await_sleep(pid_t tid)
@@ -1701,24 +1706,39 @@ TEST(greeterctl_reads_the_line)
 	EXPECT_EQ(strcmp(o.out, GREETER_LINE_BEGIN "3" GREETER_LINE_END), 0);
 }
 
-TEST(greeterctl_hold_keeps_it_until_an_interrupt)
+/* Whatever a client waits with that has printed its line. */
+static bool sleeps_after_its_line(const void *arg)
 {
+	int call = sleeps_in(*(const pid_t *)arg);
+
+	return call >= 0 && call != SYS_write;
+}
+
+TEST(greeterctl_hold_keeps_it_until_an_interrupt_and_ends_with_0)
+{
+	static const int signals[] = { SIGINT, SIGTERM };
 	char line[GREETER_LINE_MAX];
 	int out[2];
+	size_t i;
 	pid_t pid;
 
 	use_policy("busy");
-	SAFE(pipe2(out, O_CLOEXEC));
-	pid = program_start(out[1], STDERR_FILENO, "%s", client("hold"));
-	close(out[1]);
-	ASSERT_GE(read(out[0], line, sizeof(line)), 1);
-	expect_refused("while the client holds it", EBUSY);
-	expect_client("read", 1,
-		      text("%s: cannot open: Device or resource busy (another process", NODE));
-	/* Before it waits for one, SIGTERM ends it as any program. */
-	SAFE(kill(pid, SIGTERM));
-	exit_status(pid);
-	expect_free("after the client's end");
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		SAFE(pipe2(out, O_CLOEXEC));
+		pid = program_start(out[1], STDERR_FILENO, "%s", client("hold"));
+		close(out[1]);
+		ASSERT_GE(read(out[0], line, sizeof(line)), 1);
+		expect_refused("while the client holds it", EBUSY);
+		expect_client("read", 1,
+			      text("%s: cannot open: Device or resource busy (another process",
+				   NODE));
+		/* Before it waits for one, a signal ends it as any program. */
+		ASSERT_TRUE(true_before(now_ms() + LOST_AFTER_MS, sleeps_after_its_line, &pid));
+		SAFE(kill(pid, signals[i]));
+		EXPECT_EQ(exit_status(pid), 0);
+		expect_free("after the client's end");
+		close(out[0]);
+	}
 }
 
 TEST(greeterctl_waits_or_says_that_it_would_have_to)

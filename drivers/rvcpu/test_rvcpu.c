@@ -31,6 +31,8 @@
 #define STRESS_MS 300
 /* A PMU that others gave back is asked for again within a tenth of a second. */
 #define BACK_AFTER_MS 5000
+/* Of two CPUs that are asked at the same time each is the first now and then, and much earlier. */
+#define TURN_MS 10000
 
 #define COUNTERS (RVCPU_CYCLE | RVCPU_INSTRET)
 
@@ -472,7 +474,7 @@ TEST(one_CPU_is_the_one_asked_for)
 	}
 }
 
-TEST(all_CPUs_come_in_order_and_from_one_moment)
+TEST(all_CPUs_come_in_order_and_from_within_the_call)
 {
 	struct rvcpu_snapshot s = all();
 	unsigned long long before, after;
@@ -489,6 +491,30 @@ TEST(all_CPUs_come_in_order_and_from_one_moment)
 		EXPECT_EQ(records[i].live & RVCPU_TIME, RVCPU_TIME);
 		EXPECT_TRUE(before <= records[i].before_ns && records[i].after_ns <= after);
 	}
+}
+
+/*
+ * Whoever visits one CPU after another does so in the same order each time. Where all are asked at the
+ * same time, either may be held up and the other one be the first.
+ */
+TEST(CPUs_of_a_round_are_not_read_one_after_another)
+{
+	unsigned int rounds = 0, first[2] = { 0 };
+	struct rvcpu_snapshot s = all();
+	int fd = open_second();
+	long long until = now_ms() + TURN_MS;
+
+	need_cpus(2);
+	use_cpu(0);
+	while ((!first[0] || !first[1]) && now_ms() < until) {
+		SAFE(ioctl(fd, RVCPU_SNAPSHOT, &s));
+		first[0] += records[0].before_ns < records[1].before_ns;
+		first[1] += records[1].before_ns < records[0].before_ns;
+		rounds++;
+	}
+	test_note("of %u rounds CPU 0 was the first in %u, CPU 1 in %u", rounds, first[0],
+		  first[1]);
+	EXPECT_TRUE(first[0] && first[1]);
 }
 
 TEST(a_set_gives_its_CPUs_and_no_others)
