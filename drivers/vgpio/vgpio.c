@@ -299,11 +299,11 @@ static void vgpio_record(struct vgpio *vg, u64 sequence, const struct vgpio_line
 		return;
 	atomic64_set(&slot->time_low, vgpio_tag(sequence, lower_32_bits(now)));
 	atomic64_set(&slot->time_high, vgpio_tag(sequence, upper_32_bits(now)));
-	do {
+	/* Pairs with the acquire in vgpio_next(): the id shows the time with it. */
+	while (!atomic64_try_cmpxchg_release(&slot->id, &old, id)) {
 		if ((u64)old > id)
 			return;
-		/* Pairs with the acquire in vgpio_next(): the id shows the time with it. */
-	} while (!atomic64_try_cmpxchg_release(&slot->id, &old, id));
+	}
 }
 
 /* The oldest event after @last that is still there. */
