@@ -78,40 +78,72 @@ struct runs {
 	struct safety *s;
 	size_t probe, n, ended;
 	struct subject **x;
+	struct strv *argv; /* of each */
 	struct proc *p;
 };
+
+static void runs_init(struct runs *r, size_t n)
+{
+	r->argv = xcalloc(n, sizeof(*r->argv));
+	r->p = xcalloc(n, sizeof(*r->p));
+}
+
+static void runs_free(struct runs *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		proc_free(&r->p[i]);
+		strv_free(&r->argv[i]);
+	}
+	free(r->argv);
+	free(r->p);
+}
+
+/* One more: that subcommand on the subject's room, and on a kernel with its modules in Rust or without. */
+static struct strv *runs_add(struct runs *r, const char *subcommand, const struct subject *x,
+			     const struct kernel *k, bool rust)
+{
+	struct strv *argv = &r->argv[r->n++];
+
+	strv_take(argv, proc_self() ?: xstrdup("cdevlab"));
+	strv_add(argv, subcommand);
+	strv_add(argv, x->dir);
+	strv_add(argv, "-k");
+	strv_add(argv, k->name);
+	if (rust)
+		strv_add(argv, "--rust");
+	return argv;
+}
+
+static enum lab_exit runs_start(struct runs *r, size_t at_once, proc_done_fn *done)
+{
+	for (size_t i = 0; i < r->n; i++)
+		r->p[i].argv = r->argv[i].v;
+	return proc_run_all(r->p, r->n, at_once, done, r);
+}
+
+static enum lab_exit one_built(struct proc *p, void *ctx)
+{
+	struct runs *r = ctx;
+
+	(void)p;
+	lab_stage("build", "%zu of %zu rooms", ++r->ended, r->n);
+	return LAB_OK;
+}
 
 /* What went wrong the build that counts will tell. */
 enum lab_exit safety_build_ahead(const struct kernel *k, struct subject **x, size_t n)
 {
-	struct strv *argv = xcalloc(n, sizeof(*argv));
-	struct proc *p = xcalloc(n, sizeof(*p));
+	struct runs r = {};
 	enum lab_exit ret;
-	size_t todo = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (x[i]->said[PROBE_BUILD].no_build)
-			continue;
-		strv_take(&argv[todo], proc_self() ?: xstrdup("cdevlab"));
-		strv_add(&argv[todo], "test");
-		strv_add(&argv[todo], x[i]->dir);
-		strv_add(&argv[todo], "-k");
-		strv_add(&argv[todo], k->name);
-		if (k->rust)
-			strv_add(&argv[todo], "--rust");
-		strv_add(&argv[todo], "--dry-run");
-		p[todo].argv = argv[todo].v;
-		todo++;
-	}
-	lab_stage("build", "%zu rooms for %s", todo, k->name);
-	ret = proc_run_all(p, todo, sysconf(_SC_NPROCESSORS_ONLN), NULL, NULL);
+	runs_init(&r, n);
+	for (size_t i = 0; i < n; i++)
+		if (!x[i]->said[PROBE_BUILD].no_build)
+			strv_add(runs_add(&r, "test", x[i], k, k->rust), "--dry-run");
+	lab_stage("build", "%zu rooms for %s", r.n, k->name);
+	ret = runs_start(&r, sysconf(_SC_NPROCESSORS_ONLN), one_built);
 	lab_stage_done(NULL);
-	for (size_t i = 0; i < n; i++) {
-		proc_free(&p[i]);
-		strv_free(&argv[i]);
-	}
-	free(argv);
-	free(p);
+	runs_free(&r);
 	return ret == LAB_CANNOT ? LAB_OK : ret;
 }
 
@@ -130,15 +162,8 @@ static enum lab_exit one_ended(struct proc *p, void *ctx)
 static void add_words(const struct safety *s, size_t probe, const struct subject *x,
 		      struct strv *argv)
 {
-	strv_take(argv, proc_self() ?: xstrdup("cdevlab"));
-	strv_add(argv, safety_probes[probe].name);
-	strv_add(argv, x->dir);
-	strv_add(argv, "-k");
-	strv_add(argv, s->kasan.name);
 	strv_add(argv, "--only");
 	strv_add(argv, x->module);
-	if (x->language == SAFETY_RUST)
-		strv_add(argv, "--rust");
 	if (lab_options.timeout_s)
 		strv_addf(argv, "--timeout=%d", lab_options.timeout_s);
 	if (probe == PROBE_FAULTS) {
@@ -153,28 +178,24 @@ static void add_words(const struct safety *s, size_t probe, const struct subject
 
 enum lab_exit probe_run(struct safety *s, size_t probe, struct subject **x, size_t n)
 {
-	struct runs r = { .s = s, .probe = probe, .n = n, .x = x };
-	struct strv *argv = xcalloc(n, sizeof(*argv));
+	struct runs r = { .s = s, .probe = probe, .x = x };
 	enum lab_exit ret = LAB_OK;
 
-	r.p = xcalloc(n, sizeof(*r.p));
+	runs_init(&r, n);
 	for (size_t i = 0; i < n; i++) {
-		add_words(s, probe, x[i], &argv[i]);
-		r.p[i].argv = argv[i].v;
+		struct strv *argv = runs_add(&r, safety_probes[probe].name, x[i], &s->kasan,
+					     x[i]->language == SAFETY_RUST);
+
+		add_words(s, probe, x[i], argv);
 		r.p[i].timeout_s = s->fuzz_s + MARGIN_S;
 		if (lab_options.dry_run) {
-			_cleanup_free_ char *line = shell_join(argv[i].v);
+			_cleanup_free_ char *line = shell_join(argv->v);
 
 			puts(line);
 		}
 	}
 	if (!lab_options.dry_run)
-		ret = proc_run_all(r.p, n, vm_at_once(), one_ended, &r);
-	for (size_t i = 0; i < n; i++) {
-		proc_free(&r.p[i]);
-		strv_free(&argv[i]);
-	}
-	free(r.p);
-	free(argv);
+		ret = runs_start(&r, vm_at_once(), one_ended);
+	runs_free(&r);
 	return ret;
 }
